@@ -1,0 +1,1 @@
+"""The language everything speaks; imports nothing of ours."""

@@ -1,0 +1,379 @@
+"""One route at work: buffer → condition, codes, map → sink → settle.
+
+Order per key: a key has one delivery under way at most; what fails for longer moves into its lane
+together with what comes after it, so that the cursor goes on and other keys flow. A position is
+settled when its delivery was accepted, or excluded by the condition, or is durably in a lane.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import time
+from collections import OrderedDict, deque
+from collections.abc import Callable, Sequence
+from datetime import datetime
+from typing import Protocol, cast
+
+from msgspec import Struct
+
+from canonical.errors import CrossplantError, PermanentError, Stage, TransientError, Unauthorized
+from canonical.event import Event
+from canonical.ports import Accepted, Delivery, Failed, Lookup, NotTried, Sink, SinkOutcome, Unknown
+from canonical.spec import Log, SinkTraits
+from router.breaker import Breaker
+from router.crosswalk import Crosswalk
+from router.dispatch import Feed
+from router.failpoint import failpoint
+from router.journal import Journal, Settlement
+from router.lanekeeper import LaneKeeper, Work
+from router.recoverability import DeadLetterIt, Discard, Failure, Park, PauseRoute, Retry, State, decide
+from router.routes import Route
+
+__all__ = ["Engine", "Observer", "RouteStatus"]
+
+WINDOW_EVENTS = 1000
+"""Events of a route taken and not settled; after a crash at most so many are delivered again."""
+SEND_DEADLINE_S = 120.0
+"""A sink has time-outs of its own; this one is for a sink that forgets them."""
+_IDLE_S = 5.0
+
+
+class Observer(Protocol):
+    """Who counts. Called once per settlement, not per event."""
+
+    def delivered(self, route: str, events: Sequence[Event], at: datetime) -> None: ...
+    def ended(self, route: str, event: Event, outcome: str) -> None: ...
+
+
+class RouteStatus(Struct, frozen=True, kw_only=True):
+    """What a route is doing. ``oldest_at``: recordedtime of the oldest event that waits in memory."""
+
+    name: str
+    state: str
+    reason: str
+    paused_for_s: float | None
+    probe_in_s: float | None
+    cursor: int
+    waiting: int
+    in_flight: int
+    lagging: bool
+    oldest_at: datetime | None
+
+
+class Engine:
+    """Runs one route until ``stop``."""
+
+    def __init__(
+        self,
+        route: Route,
+        *,
+        sink: Sink,
+        traits: SinkTraits,
+        feed: Feed,
+        journal: Journal,
+        crosswalk: Callable[[], Crosswalk],
+        keeper: LaneKeeper,
+        observer: Observer,
+        clock: Callable[[], datetime],
+        log: Log,
+    ) -> None:
+        self.route, self.feed, self.keeper = route, feed, keeper
+        self._sink, self._traits, self._journal = sink, traits, journal
+        self._crosswalk, self._observer, self._clock, self._log = crosswalk, observer, clock, log
+        self.breaker = Breaker(traits.max_batch if traits.ordered else traits.concurrency)
+        self._ready: deque[Work] = deque()
+        self._deferred: dict[str, deque[Work]] = {}
+        self._busy: set[str] = set()
+        self._returned: list[Work] = []
+        self._open: OrderedDict[int, datetime | None] = OrderedDict()
+        self._sends: set[asyncio.Task[None]] = set()
+        self._on_their_way = 0
+        self._delivered: list[tuple[int, str]] = []
+        self._delivered_events: list[Event] = []
+        self._attempts: dict[int, int] = {}
+        self._cursor = 0
+        self._wake = asyncio.Event()
+        self._draining = False
+        feed.wake = self._wake.set
+        keeper.attach(self)
+
+    # ── life ─────────────────────────────────────────────────────────────────────────────────────
+
+    async def run(self) -> None:
+        """Delivers until ``stop``; returns with everything settled that could be."""
+        self._cursor = self.feed.passed
+        await self.keeper.restore(self._cursor)
+        while not (self._draining and not self._sends):
+            self._wake.clear()
+            more = self._take() if not self._draining else False
+            self.keeper.start_due()
+            more = self._start() or more
+            self._settle()
+            if more:
+                await asyncio.sleep(0)
+                continue
+            try:
+                async with asyncio.timeout(self._idle_s()):
+                    await self._wake.wait()
+            except TimeoutError:
+                continue
+        await self.keeper.flush()
+        self._settle()
+
+    def stop(self) -> None:
+        """Takes nothing more; ``run`` ends when what is on its way has come back."""
+        self._draining = True
+        self._wake.set()
+
+    def wake(self) -> None:
+        """Looks again for something to do."""
+        self._wake.set()
+
+    def _idle_s(self) -> float:
+        due = [due for due in (self.breaker.probe_in_s, self.keeper.due_in_s()) if due is not None]
+        return max(min([_IDLE_S, *due]), 0.001)
+
+    @property
+    def status(self) -> RouteStatus:
+        since = self.breaker.paused_since
+        oldest = next(iter(self._open.values())) if self._open else None
+        if oldest is None and self.feed.waiting:
+            oldest = self.feed.waiting[0].event.recordedtime
+        return RouteStatus(
+            name=self.route.name,
+            state="paused" if self.breaker.state != "flowing" else "flowing",
+            reason=self.breaker.reason,
+            paused_for_s=None if since is None else time.monotonic() - since,
+            probe_in_s=self.breaker.probe_in_s,
+            cursor=self._cursor,
+            waiting=len(self._open) + len(self.feed.waiting),
+            in_flight=self._on_their_way,
+            lagging=self.feed.lagging,
+            oldest_at=oldest,
+        )
+
+    # ── taking ───────────────────────────────────────────────────────────────────────────────────
+
+    def _take(self) -> bool:
+        taken = self.feed.take(WINDOW_EVENTS - len(self._open))
+        for item in taken:
+            self._open[item.position] = item.event.recordedtime
+            work = Work(item.position, item.event, self.route.key(item.event))
+            if self.keeper.holds(item.position):
+                self.settled(work)
+            elif self.keeper.blocks(work.key):
+                self.keeper.behind(work)
+            else:
+                self._ready.append(work)
+        return bool(taken)
+
+    def again(self, work: Work) -> None:
+        """Puts work of a lane at the front."""
+        self._ready.appendleft(work)
+        self._wake.set()
+
+    # ── sending ──────────────────────────────────────────────────────────────────────────────────
+
+    def _start(self) -> bool:
+        """Starts what may be sent now; returns whether it stopped only to let others run."""
+        budget = 500
+        while budget > 0 and self._ready:
+            room = self.breaker.allowed - self._on_their_way
+            if room <= 0 or (self._traits.ordered and self._sends):
+                return False
+            batch, looked = self._batch(min(room, self._traits.max_batch), budget)
+            budget -= looked
+            if batch:
+                self._on_their_way += len(batch)
+                task = asyncio.get_running_loop().create_task(self._send(batch))
+                self._sends.add(task)
+                task.add_done_callback(self._sends.discard)
+        return bool(self._ready) and budget <= 0
+
+    def _batch(self, size: int, budget: int) -> tuple[list[tuple[Work, Delivery]], int]:
+        batch: list[tuple[Work, Delivery]] = []
+        looked = 0
+        crosswalk = self._crosswalk()
+        while self._ready and len(batch) < size and looked < budget:
+            work = self._ready.popleft()
+            looked += 1
+            if not work.from_lane and self.keeper.blocks(work.key):
+                self.keeper.behind(work)
+                continue
+            if not self._traits.ordered and (
+                work.key in self._busy or (work.key in self._deferred and not work.promoted)
+            ):
+                self._deferred.setdefault(work.key, deque()).append(work)
+                continue
+            try:
+                failpoint("engine.before_map")
+                delivery = self.route.deliver(work.event, crosswalk, work.attempts + 1)
+            except PermanentError as error:
+                self._failed(work, Failure(error))
+                continue
+            if delivery is None:
+                self._finished(work)
+                continue
+            self._busy.add(work.key)
+            batch.append((work, delivery))
+        return batch, looked
+
+    async def _send(self, batch: Sequence[tuple[Work, Delivery]]) -> None:
+        failpoint("engine.before_send")
+        known = {work.position: await self._ask(delivery) for work, delivery in batch if work.lookup}
+        to_send = [delivery for work, delivery in batch if known.get(work.position) is None]
+        sent = iter(await self._outcomes(to_send) if to_send else [])
+        failpoint("engine.after_send")
+        self._on_their_way -= len(batch)
+        for work, _ in batch:
+            self._concluded(work, known.get(work.position) or next(sent))
+        self._ready.extendleft(reversed(self._returned))
+        self._returned = []
+        self._wake.set()
+
+    async def _ask(self, delivery: Delivery) -> SinkOutcome | None:
+        """Whether the sink has what an earlier attempt may have brought; None: it has not, or can't tell."""
+        if not self._traits.lookup:
+            return None
+        try:
+            async with asyncio.timeout(SEND_DEADLINE_S):
+                found = await cast(Lookup, self._sink).lookup(delivery)
+        except TimeoutError:
+            return Unknown(TransientError("the look-up was not answered", code="lookup_timeout"))
+        return Unknown(found.error) if isinstance(found, Failed) else found
+
+    async def _outcomes(self, deliveries: Sequence[Delivery]) -> list[SinkOutcome]:
+        try:
+            async with asyncio.timeout(SEND_DEADLINE_S):
+                outcomes = list(await self._sink.send(deliveries))
+        except TimeoutError:
+            outcomes = []
+        except Exception as error:  # a fault of the sink's own code must not end the route
+            self._log.error("sink_raised", route=self.route.name, error=repr(error))
+            failed = error if isinstance(error, CrossplantError) else TransientError(repr(error), code="sink_raised")
+            outcomes = [Unknown(failed)] * len(deliveries)
+        missing = len(deliveries) - len(outcomes)
+        silent = Unknown(TransientError("the sink did not say what became of it", code="no_outcome"))
+        return outcomes[: len(deliveries)] + [silent] * missing
+
+    def _concluded(self, work: Work, outcome: SinkOutcome) -> None:
+        match outcome:
+            case Accepted(receipt):
+                if self.breaker.alive():
+                    self._log.info("route_resumed", route=self.route.name)
+                self._delivered.append((work.position, receipt))
+                self._delivered_events.append(work.event)
+                if work.attempts:
+                    self._attempts[work.position] = work.attempts + 1
+                self._finished(work)
+            case NotTried():
+                self._back(work)
+            case Failed(error):
+                self._failed(work, Failure(error))
+            case Unknown(error):
+                self._failed(work, Failure(error, ambiguous=True))
+
+    # ── concluding ───────────────────────────────────────────────────────────────────────────────
+
+    def _finished(self, work: Work) -> None:
+        """Delivered, or not wanted: its key is free for the next."""
+        self._release_key(work.key)
+        if work.from_lane:
+            self.keeper.done(work)
+        else:
+            self.settled(work)
+
+    def settled(self, work: Work) -> None:
+        """The cursor may pass it."""
+        self._open.pop(work.position, None)
+
+    def _release_key(self, key: str) -> None:
+        self._busy.discard(key)
+        waiting = self._deferred.get(key)
+        if waiting:
+            following = waiting.popleft()
+            following.promoted = True
+            self._ready.appendleft(following)
+        if not waiting:
+            self._deferred.pop(key, None)
+
+    def _back(self, work: Work) -> None:
+        """To the front again, before its successors; those of one call keep their order."""
+        self._busy.discard(work.key)
+        work.promoted = True
+        self._returned.append(work)
+
+    def _failed(self, work: Work, failure: Failure) -> None:
+        error = failure.error
+        blames_sink = error.stage is Stage.SENDING and (
+            isinstance(error, Unauthorized) or (isinstance(error, TransientError) and not error.busy)
+        )
+        if work.first_failed_s is None:
+            work.first_failed_s = self.breaker.open_s
+        decision = decide(
+            self.route.policy,
+            failure,
+            State(
+                attempts=work.attempts + 1,
+                failing_s=self.breaker.open_s - work.first_failed_s,
+                suspects=self.breaker.suspect(work.position) if blames_sink else 0,
+                pauses=self.breaker.pauses,
+                spread=random.random(),  # noqa: S311 - jitter
+                now=self._clock(),
+                expires_at=work.event.expirytime,
+            ),
+        )
+        if not blames_sink and error.stage is Stage.SENDING and self.breaker.alive():
+            self._log.info("route_resumed", route=self.route.name)
+        if isinstance(decision, PauseRoute):
+            work.lookup = work.lookup or failure.ambiguous
+            if self.breaker.pause(decision.after_s, error.message):
+                self._log.warning(
+                    "route_paused", route=self.route.name, reason=error.message, probe_in_s=round(decision.after_s, 1)
+                )
+            self._back(work)
+            return
+        work.attempts += 1
+        work.error = error
+        self._busy.discard(work.key)
+        behind = self._deferred.pop(work.key, deque())
+        match decision:
+            case Retry(after_s, lookup):
+                work.lookup = work.lookup or lookup
+                self.keeper.retry(work, after_s)
+            case Park():
+                self.keeper.park(work)
+            case DeadLetterIt(why):
+                self.keeper.bury(work, why)
+            case Discard(why):
+                self.keeper.discard(work, why)
+        if behind and not self.keeper.blocks(work.key):  # discarded: nothing holds the others back
+            self._ready.extendleft(reversed(behind))
+        else:
+            for follower in behind:
+                self.keeper.behind(follower)
+        self._observer.ended(self.route.name, work.event, type(decision).__name__)
+
+    def _settle(self) -> None:
+        """Hands the cursor and the deliveries to the journal, which writes them with its next commit."""
+        cursor = next(iter(self._open)) - 1 if self._open else self.feed.passed
+        if cursor <= self._cursor and not self._delivered:
+            return
+        failpoint("engine.before_settle")
+        self._cursor = max(cursor, self._cursor)
+        now = self._clock()
+        self._journal.settle(
+            Settlement(
+                route=self.route.name,
+                position=self._cursor,
+                delivered=self._delivered,
+                attempts=self._attempts,
+                at=now.timestamp(),
+            )
+        )
+        if self._delivered_events:
+            self._observer.delivered(self.route.name, self._delivered_events, now)
+        self._delivered, self._delivered_events, self._attempts = [], [], {}
+
+

@@ -1,0 +1,209 @@
+"""From a source to the journal: decode, validate, append, and only then acknowledge.
+
+The only place that acknowledges upstream. What cannot be decoded, or has the identity of another
+event, becomes a dead letter in the same transaction as the rest of its batch.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from contextlib import aclosing
+from datetime import datetime
+from typing import Any, Protocol
+
+from msgspec import Struct, structs
+
+from canonical import catalogue
+from canonical.errors import Invalid, Stage
+from canonical.event import Event
+from canonical.ports import Decoder, Inbound, Outcome, RawMessage, Source, Transaction
+from canonical.spec import Health, Log
+from deadletter import store as dead_letters
+from deadletter.entry import DeadLetter
+from router.failpoint import failpoint
+from router.journal import IngestBatch, Journal, Message, StorageError
+from router.notices import dead_lettered, notice_message
+
+__all__ = ["Ingest", "IngestObserver", "Intake"]
+
+_STORAGE_RETRY_S = 0.5
+_DECODE_OFF_LOOP_BYTES = 256 * 1024
+SOURCE, DECODER = "source", "decoder"
+"""Names of the durable states of an adapter."""
+
+
+class Intake(Struct, kw_only=True):
+    """One adapter that takes something in. ``state`` is its decoder's, as last committed."""
+
+    name: str
+    source: str
+    plant: str | None
+    decoder: Decoder
+    health: Health
+    state: bytes | None = None
+
+
+class IngestObserver(Protocol):
+    """Who counts what came in; once per batch."""
+
+    def ingested(self, adapter: str, messages: Sequence[Message], outcomes: Sequence[Outcome]) -> None: ...
+
+
+class Ingest:
+    """The way in of every adapter."""
+
+    def __init__(
+        self, journal: Journal, observer: IngestObserver, clock: Callable[[], datetime], log: Log
+    ) -> None:
+        self._journal, self._observer, self._clock, self._log = journal, observer, clock, log
+        self._intakes: dict[str, Intake] = {}
+        self._turns: dict[str, asyncio.Lock] = {}
+
+    def add(self, intake: Intake) -> None:
+        """Makes an adapter known."""
+        self._intakes[intake.name] = intake
+        self._turns[intake.name] = asyncio.Lock()
+
+    async def run(self, name: str, source: Source) -> None:
+        """Takes in what the source yields until it ends. Storage faults hold it back, they lose nothing."""
+        async with aclosing(source.receive()) as inbounds:  # type: ignore[type-var]  # a generator in practice
+            async for inbound in inbounds:
+                outcomes = await self._until_stored(name, inbound)
+                failpoint("ingest.after_commit")
+                await inbound.ack(outcomes)
+
+    async def _until_stored(self, name: str, inbound: Inbound) -> Sequence[Outcome]:
+        while True:
+            try:
+                return await self.submit(name, inbound.messages, state=inbound.state)
+            except StorageError as error:
+                self._log.error("ingest_held_back", adapter=name, error=error.message)
+                await asyncio.sleep(_STORAGE_RETRY_S)
+
+    async def submit(
+        self, name: str, raws: Sequence[RawMessage], *, state: bytes | None = None
+    ) -> Sequence[Outcome]:
+        """Durable when it returns; one outcome per message. Raises LookupError, StorageError.
+
+        The messages of one adapter are taken in one batch after the other.
+        """
+        intake = self._intakes.get(name)
+        if intake is None:
+            raise LookupError(f"no adapter {name!r} takes messages in")
+        async with self._turns[name]:
+            decoded, messages = await self._decode(intake, raws)
+            states = {} if state is None else {SOURCE: state}
+            if decoded != intake.state and decoded is not None:
+                states[DECODER] = decoded
+            failpoint("ingest.before_commit")
+            outcomes = await self._journal.append(
+                IngestBatch(
+                    adapter=name,
+                    messages=messages,
+                    state=states,
+                    within=self._bury(intake, messages),
+                )
+            )
+            intake.state = decoded
+        self._observer.ingested(name, messages, outcomes)
+        await self._tell(intake, messages, outcomes)
+        return outcomes
+
+    async def _tell(self, intake: Intake, messages: Sequence[Message], outcomes: Sequence[Outcome]) -> None:
+        """Publishes what became a dead letter; the row itself is durable already."""
+        told = [
+            notice_message(dead_lettered(letter, None))
+            for message, outcome in zip(messages, outcomes, strict=True)
+            if (letter := self._letter(intake, message, outcome)) is not None
+        ]
+        if told:
+            await self._journal.append(IngestBatch(adapter="hub", messages=told), urgent=True)
+
+    async def _decode(self, intake: Intake, raws: Sequence[RawMessage]) -> tuple[bytes | None, list[Message]]:
+        if sum(len(raw.body) for raw in raws) > _DECODE_OFF_LOOP_BYTES:
+            return await asyncio.to_thread(self._decoded, intake, raws)
+        return self._decoded(intake, raws)
+
+    def _decoded(self, intake: Intake, raws: Sequence[RawMessage]) -> tuple[bytes | None, list[Message]]:
+        state, messages, now = intake.state, [], self._clock()
+        for raw in raws:
+            events: list[Event] = []
+            invalid: list[Invalid] = []
+            try:
+                state, items = intake.decoder.decode(state, raw)
+                for item in items:
+                    if isinstance(item, Invalid):
+                        invalid.append(item)
+                    else:
+                        self._accept(intake, raw, item, now, events, invalid)
+            except Exception as error:  # a decoder's own fault must not stop the adapter
+                self._log.error("decoder_raised", adapter=intake.name, error=repr(error))
+                invalid.append(Invalid(f"the decoder failed: {error!r}", code="decoder_raised"))
+            messages.append(Message(raw=raw, events=events, invalid=invalid))
+        return state, messages
+
+    @staticmethod
+    def _accept(
+        intake: Intake, raw: RawMessage, event: Event, now: datetime, events: list[Event], invalid: list[Invalid]
+    ) -> None:
+        """Completes the envelope."""
+        try:
+            kind = catalogue.get(event.type)
+            plant = event.plantid or intake.plant
+            fields: dict[str, Any] = {"recordedtime": raw.received_at}
+            if event.time is None:
+                fields["time"] = raw.received_at
+            if event.domain is None:
+                fields["domain"] = kind.domain
+            if event.plantid is None and plant:
+                fields["plantid"] = plant
+            if event.srcmsgid != raw.id:
+                fields["srcmsgid"] = raw.id
+            if event.subject is None:
+                fields["subject"] = catalogue.default_subject(event.type, event.data)
+            if event.partitionkey is None:
+                subject = event.subject or fields.get("subject")
+                fields["partitionkey"] = catalogue.partition_key(event.type, event.data, plant, subject)
+        except (LookupError, ValueError) as error:
+            invalid.append(Invalid(str(error), code="envelope", errors=[("/type", str(error))]))
+            return
+        events.append(structs.replace(event, **fields))
+
+    def _bury(
+        self, intake: Intake, messages: Sequence[Message]
+    ) -> Callable[[Transaction, Sequence[Outcome]], Sequence[Outcome]]:
+        """Dead letters for what is invalid or in conflict, in the append's transaction."""
+
+        def within(transaction: Transaction, outcomes: Sequence[Outcome]) -> Sequence[Outcome]:
+            result = []
+            for message, outcome in zip(messages, outcomes, strict=True):
+                letter = self._letter(intake, message, outcome)
+                if letter is not None:
+                    outcome = structs.replace(outcome, dead_letter=dead_letters.add(transaction, letter))
+                result.append(outcome)
+            return result
+
+        return within
+
+    def _letter(self, intake: Intake, message: Message, outcome: Outcome) -> DeadLetter | None:
+        if not outcome.errors:
+            return None
+        raw, now = message.raw, self._clock().timestamp()
+        fault = message.invalid[0] if message.invalid else None
+        return DeadLetter(
+            kind="message",
+            stage=Stage.RECEIVING.value,
+            code=fault.code if fault else "conflict",
+            error=fault.message if fault else outcome.errors[0][1],
+            errors=outcome.errors,
+            adapter=raw.adapter,
+            plant=intake.plant or "",
+            type=message.events[0].type if message.events else "",
+            message_id=raw.id,
+            body=raw.body,
+            content_type=raw.content_type,
+            attributes=raw.attributes,
+            first_at=now,
+            last_at=now,
+        )

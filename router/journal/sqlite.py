@@ -1,0 +1,398 @@
+"""The embedded journal and store: one SQLite file, WAL, synchronous=FULL, one writer."""
+
+from __future__ import annotations
+
+import asyncio
+import fcntl
+import os
+import threading
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any, TypeVar
+
+import apsw
+import msgspec
+
+from canonical.errors import ConfigError
+from canonical.event import Event
+from canonical.ports import Outcome, RawMessage, Recorded, Transaction
+from router.journal import Header, IngestBatch, JournalCorrupt, Message, Settlement
+from router.journal.bundle import Row, events_of, header_of, pack, raws_of
+from router.journal.identities import Identities
+from router.journal.retention import Retention
+from router.journal.schema import prepare
+from router.journal.writer import Statements, Writer
+
+__all__ = ["SQLiteJournal"]
+
+T = TypeVar("T")
+_SETTLE_AFTER_S = 0.05
+_COLUMNS = "first, last, header, events, raws, hash"
+
+
+class _Work:
+    """A caller's statements (Store.write)."""
+
+    def __init__(self, work: Callable[[Transaction], Any]) -> None:
+        self.future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+        self.run = work
+
+
+class _Append:
+    """One ingest batch; ``new`` is what it added, in order, once it has run."""
+
+    def __init__(self, batch: IngestBatch, journal: SQLiteJournal) -> None:
+        self.future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+        self._batch, self._journal = batch, journal
+
+    def run(self, transaction: Transaction) -> Sequence[Outcome]:
+        return self._journal._append(self._batch, transaction)
+
+
+class SQLiteJournal:
+    """See ``router.journal.Journal``. Open with ``open``; the folder belongs to one process."""
+
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        tables: Sequence[str] = (),
+        window_s: float = 7 * 86400.0,
+        retention: Retention | None = None,
+    ) -> None:
+        """``tables``: CREATE statements of those who use the store. ``window_s``: how long identities
+        are remembered at least."""
+        self.path = folder / "journal.db"
+        self._folder, self._tables, self._window_s = folder, tables, window_s
+        self._retention = retention or Retention()
+        self._listeners: list[Callable[[Sequence[Recorded]], None]] = []
+        self._settlements: dict[str, list[Settlement]] = {}
+        self._settling = threading.Lock()
+        self._timer: asyncio.TimerHandle | None = None
+        self._local = threading.local()
+        self._readers: list[apsw.Connection] = []
+        self._new: list[Event] = []
+        self._raws: list[RawMessage] = []
+        self._head = 0
+        self._room = asyncio.Event()
+
+    # ── opening and closing ──────────────────────────────────────────────────────────────────────
+
+    async def open(self) -> None:
+        """Locks the folder, makes or checks the tables, starts the writer.
+
+        Raises ConfigError when another hub holds the folder or a newer version wrote it.
+        """
+        self._lock = _lock(self._folder)
+        try:
+            self._connection = apsw.Connection(str(self.path))
+            os.chmod(self.path, 0o600)
+            self._connection.set_busy_timeout(5000)
+            prepare(self._connection, self._tables)
+            self._identities = Identities(self._connection, self._window_s)
+            self._next = self._stored_next()
+        except BaseException:
+            os.close(self._lock)
+            raise
+        self._head = self._next - 1
+        self._room.set()
+        self._pool = ThreadPoolExecutor(2, thread_name_prefix="journal-reader")
+        self._writer = Writer(
+            self._connection,
+            begin=self._begin,
+            finish=self._finish,
+            rolled_back=self._rolled_back,
+            committed=self._committed,
+        )
+        self._writer.start()
+        await self.retain()
+
+    def _stored_next(self) -> int:
+        rows = self._connection.execute("SELECT value FROM meta WHERE key = 'next_position'").fetchall()
+        return int(str(rows[0][0]))
+
+    async def close(self) -> None:
+        """Commits what is queued and settled, and gives the folder back."""
+        if self._timer:
+            self._timer.cancel()
+        await self._writer.stop()
+        self._pool.shutdown()
+        for connection in self._readers:
+            connection.close()
+        self._connection.close()
+        os.close(self._lock)
+
+    # ── writing ──────────────────────────────────────────────────────────────────────────────────
+
+    @property
+    def head(self) -> int:
+        return self._head
+
+    @property
+    def busy_s(self) -> float:
+        """Seconds that the commit under way has taken; a disk that hangs shows here."""
+        since = self._writer.busy_since
+        return time.monotonic() - since if since is not None else 0.0
+
+    @property
+    def full(self) -> bool:
+        """Whether the size limit holds ingest back."""
+        return not self._room.is_set()
+
+    async def append(self, batch: IngestBatch, *, urgent: bool = False) -> Sequence[Outcome]:
+        if not urgent:
+            await self._room.wait()
+        outcomes: Sequence[Outcome] = await self._writer.do(_Append(batch, self))
+        return outcomes
+
+    async def write(self, work: Callable[[Transaction], T]) -> T:
+        result: T = await self._writer.do(_Work(work))
+        return result
+
+    def settle(self, settlement: Settlement) -> None:
+        with self._settling:
+            self._settlements.setdefault(settlement.route, []).append(settlement)
+        if self._timer is None:
+            self._timer = asyncio.get_running_loop().call_later(_SETTLE_AFTER_S, self._settle_now)
+
+    def _settle_now(self) -> None:
+        self._timer = None
+        if self._settlements:
+            self._writer.kick()
+
+    async def retain(self) -> None:
+        """Removes what is older than the retention and settled everywhere; opens or shuts ingest."""
+        room = await self.write(self._retention.apply)
+        if room:
+            self._room.set()
+        else:
+            self._room.clear()
+
+    # ── in the writer's thread ───────────────────────────────────────────────────────────────────
+
+    def _begin(self) -> None:
+        self._new, self._raws = [], []
+        self._identities.rotate(time.time())
+
+    def _append(self, batch: IngestBatch, transaction: Transaction) -> Sequence[Outcome]:
+        """Tells new from known, gives positions, runs the caller's statements."""
+        outcomes: list[Outcome] = []
+        fresh: list[Event] = []
+        kept: list[RawMessage] = []
+        rows: list[tuple[int, str, int, int]] = []
+        events = [event for message in batch.messages for event in message.events]
+        keys = [self._identities.key(event) for event in events]
+        hashes = [self._identities.hash(event) for event in events]
+        known = dict(self._identities.known(keys)) if keys else {}
+        here: dict[tuple[int, str], tuple[int, int]] = {}
+        index = 0
+        for message in batch.messages:
+            positions: list[int] = []
+            first_known: int | None = None
+            conflicts: list[tuple[str, str]] = []
+            for event in message.events:
+                seen = known.get(index) or here.get(keys[index])
+                if seen is None:
+                    position = self._next + len(self._new) + len(fresh)
+                    here[keys[index]] = (hashes[index], position)
+                    rows.append((*keys[index], hashes[index], position))
+                    fresh.append(event)
+                    positions.append(position)
+                elif seen[0] == hashes[index]:
+                    first_known = first_known or seen[1]
+                else:
+                    conflicts.append(
+                        ("/id", f"{event.id!r} of {event.source!r} is at position {seen[1]} with other data")
+                    )
+                index += 1
+            outcomes.append(_outcome(message, positions, first_known, conflicts))
+            if positions:
+                kept.append(message.raw)
+        if rows:
+            self._identities.remember(rows)
+        for part, state in batch.state.items():
+            transaction.execute(
+                "INSERT INTO states VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET state = excluded.state",
+                (batch.adapter, part, state),
+            )
+        result = batch.within(transaction, outcomes) if batch.within else outcomes
+        self._new += fresh
+        self._raws += kept
+        return result
+
+    def _finish(self, transaction: Transaction) -> list[Recorded]:
+        now = time.time()
+        with self._settling:
+            settlements, self._settlements = self._settlements, {}
+        self._taken = settlements
+        for route, done in settlements.items():
+            transaction.execute(
+                "INSERT INTO cursors VALUES (?, ?) ON CONFLICT DO UPDATE SET position = excluded.position",
+                (route, done[-1].position),
+            )
+            for settlement in done:
+                if settlement.delivered:
+                    transaction.execute(
+                        "INSERT INTO deliveries (route, first, last, at, detail) VALUES (?, ?, ?, ?, ?)",
+                        _delivery_row(settlement),
+                    )
+        if not self._new:
+            return []
+        row = pack(self._next, self._new, self._raws)
+        transaction.execute(f"INSERT INTO bundles ({_COLUMNS}, committed_at) VALUES (?,?,?,?,?,?,?)", (*row, now))
+        recorded = [Recorded(self._next + index, event) for index, event in enumerate(self._new)]
+        self._next += len(self._new)
+        transaction.execute("UPDATE meta SET value = ? WHERE key = 'next_position'", (str(self._next),))
+        return recorded
+
+    def _rolled_back(self) -> None:
+        self._next = self._stored_next()
+        self._identities.forget_sources()
+        taken, self._taken = self._taken, {}
+        with self._settling:  # what was not settled is settled with the next commit
+            for route, done in taken.items():
+                self._settlements[route] = done + self._settlements.get(route, [])
+
+    _taken: dict[str, list[Settlement]] = {}  # noqa: RUF012 - replaced, never changed in place
+
+    def _committed(self, recorded: Sequence[Recorded]) -> None:
+        self._taken = {}
+        if recorded:
+            self._head = recorded[-1].position
+            for listener in self._listeners:
+                listener(recorded)
+
+    # ── reading ──────────────────────────────────────────────────────────────────────────────────
+
+    def subscribe(self, listener: Callable[[Sequence[Recorded]], None]) -> None:
+        self._listeners.append(listener)
+
+    async def events(
+        self, after: int, *, limit: int = 1000, wanted: Callable[[Header], bool] | None = None
+    ) -> tuple[list[Recorded], int]:
+        def work(transaction: Transaction) -> tuple[list[Recorded], int]:
+            found: list[Recorded] = []
+            reached = after
+            while len(found) < limit:
+                rows = transaction.execute(
+                    "SELECT first, last, header FROM bundles WHERE last > ? ORDER BY first LIMIT 64", (reached,)
+                )
+                for first, last, header in rows:
+                    if wanted is None or wanted(header_of(header)):
+                        row = transaction.execute(f"SELECT {_COLUMNS} FROM bundles WHERE first = ?", (first,))[0]
+                        try:
+                            found += [item for item in events_of(_row(row)) if item.position > after]
+                        except JournalCorrupt:
+                            if found:  # what comes before it first
+                                return found, reached
+                            raise
+                    reached = last
+                    if len(found) >= limit:
+                        break
+                if len(rows) < 64:
+                    break
+            return found, reached
+
+        return await self.read(work)
+
+    async def raw(self, position: int) -> RawMessage | None:
+        def work(transaction: Transaction) -> RawMessage | None:
+            rows = transaction.execute(
+                f"SELECT {_COLUMNS} FROM bundles WHERE first <= ? ORDER BY first DESC LIMIT 1", (position,)
+            )
+            if not rows or rows[0][1] < position:
+                return None
+            row = _row(rows[0])
+            event = events_of(row)[position - row[0]].event
+            return next((raw for raw in raws_of(row) if raw.id == event.srcmsgid), None)
+
+        return await self.read(work)
+
+    async def history(self, adapter: str, limit: int) -> Sequence[RawMessage]:
+        def work(transaction: Transaction) -> list[RawMessage]:
+            found: list[RawMessage] = []
+            for first, header in transaction.execute("SELECT first, header FROM bundles ORDER BY first DESC LIMIT 5000"):
+                if adapter in header_of(header).adapters:
+                    row = transaction.execute(f"SELECT {_COLUMNS} FROM bundles WHERE first = ?", (first,))[0]
+                    found[:0] = [raw for raw in raws_of(_row(row)) if raw.adapter == adapter]
+                if len(found) >= limit:
+                    break
+            return found[-limit:]
+
+        return await self.read(work)
+
+    async def position_of(self, source: str, identifier: str) -> int | None:
+        """The position of the event (source, id) while it is within the identity window."""
+        return await self.write(lambda _: self._identities.position(source, identifier))
+
+    async def states(self, adapter: str) -> dict[str, bytes]:
+        """What the adapter's source and decoder last committed as their state, by part."""
+        rows = await self.read(lambda t: t.execute("SELECT part, state FROM states WHERE adapter = ?", (adapter,)))
+        return dict(rows)
+
+    async def cursors(self) -> dict[str, int]:
+        """Every route's settled position."""
+        return dict(await self.read(lambda t: t.execute("SELECT route, position FROM cursors")))
+
+    async def read(self, work: Callable[[Transaction], T]) -> T:
+        """``Store.read``: a snapshot, in a reader's thread."""
+        return await asyncio.get_running_loop().run_in_executor(self._pool, self._snapshot, work)
+
+    def _snapshot(self, work: Callable[[Transaction], T]) -> T:
+        connection: apsw.Connection | None = getattr(self._local, "connection", None)
+        if connection is None:
+            connection = apsw.Connection(str(self.path), flags=apsw.SQLITE_OPEN_READONLY)
+            connection.set_busy_timeout(5000)
+            self._local.connection = connection
+            self._readers.append(connection)
+        connection.execute("BEGIN")
+        try:
+            return work(Statements(connection))
+        finally:
+            connection.execute("ROLLBACK")
+
+
+def _lock(folder: Path) -> int:
+    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    handle = os.open(folder / "lock", os.O_RDWR | os.O_CREAT, 0o600)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        owner = os.pread(handle, 32, 0).decode(errors="replace").strip() or "unknown"
+        os.close(handle)
+        raise ConfigError(
+            f"another hub (process {owner}) runs on the data folder {folder}: stop it first, or give --data"
+        ) from error
+    os.ftruncate(handle, 0)
+    os.pwrite(handle, str(os.getpid()).encode(), 0)
+    return handle
+
+
+def _row(columns: tuple[Any, ...]) -> Row:
+    first, last, header, events, raws, digest = columns
+    return first, last, header, events, raws, digest
+
+
+def _outcome(
+    message: Message, positions: list[int], known: int | None, conflicts: list[tuple[str, str]]
+) -> Outcome:
+    errors = tuple(error for fault in message.invalid for error in (fault.errors or (("", fault.message),)))
+    if positions:
+        return Outcome(status="accepted", positions=tuple(positions), errors=tuple(conflicts) + errors)
+    if conflicts:
+        return Outcome(status="conflict", errors=tuple(conflicts))
+    if message.invalid:
+        return Outcome(status="invalid", errors=errors)
+    if known is not None:
+        return Outcome(status="duplicate", positions=(known,))
+    return Outcome(status="ignored")
+
+
+def _delivery_row(settlement: Settlement) -> tuple[Any, ...]:
+    positions = [position for position, _ in settlement.delivered]
+    detail = msgspec.msgpack.encode((settlement.delivered, settlement.attempts))
+    return settlement.route, min(positions), max(positions), settlement.at, detail
+
+

@@ -1,0 +1,164 @@
+"""A route, compiled: which events it wants, what it makes of them, and for whom. Pure.
+
+Codes are translated before the condition is evaluated only where the condition reads one of them,
+so that an event which the route does not want never parks for an unknown code.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from hashlib import blake2b
+from typing import Any, Literal
+
+from msgspec import Struct, structs
+
+from canonical import catalogue
+
+from canonical.event import Event, to_json
+from canonical.expression import Expression, FieldMap, Template
+from canonical.ports import Delivery, Formatter
+from router.crosswalk import Crosswalk
+from router.journal import Header
+from router.paths import replace_at
+from router.recoverability import Policy
+
+__all__ = ["Codes", "Route", "idempotency_key"]
+
+
+class Codes(Struct, frozen=True, kw_only=True):
+    """Whose codes stand in which fields (catalogue paths; their domain is the catalogue's)."""
+
+    system: str
+    fields: tuple[str, ...]
+
+    def domains(self, event_type: str) -> list[tuple[str, str]]:
+        """(path, domain) of the fields that the type has."""
+        found = [(path, catalogue.code_domain(event_type, path)) for path in self.fields]
+        return [(path, domain) for path, domain in found if domain]
+
+
+class Route(Struct, frozen=True, kw_only=True):
+    """One compiled route.
+
+    ``types`` are full CloudEvents types; ``plants`` empty means all. ``inbound`` gives the codes
+    of a source's events by CloudEvents source. ``target`` holds the sink's options, text as templates.
+    """
+
+    name: str
+    types: frozenset[str]
+    plants: frozenset[str]
+    to: str
+    formatter: Formatter
+    when: Expression | None = None
+    inbound: Mapping[str, Codes] = {}  # noqa: RUF012
+    outbound: Codes | None = None
+    fields: FieldMap | None = None
+    target: Mapping[str, Any] = {}  # noqa: RUF012
+    order: Literal["key", "none"] | None = None
+    policy: Policy = Policy()
+    owner: str = ""
+
+    def wants(self, header: Header) -> bool:
+        """Whether a bundle may hold something for it."""
+        return any(
+            not self.types.isdisjoint(types)
+            for plant, types in header.counts.items()
+            if not self.plants or plant in self.plants
+        )
+
+    def takes(self, event: Event) -> bool:
+        """Type and plant; the condition comes later."""
+        return event.type in self.types and (not self.plants or (event.plantid or "-") in self.plants)
+
+    def key(self, event: Event) -> str:
+        """Deliveries with one key keep their order; without an order each event is its own key."""
+        ordered = self.order == "key" if self.order else catalogue.get(event.type).ordered
+        return event.partitionkey or f"{event.source}#{event.id}" if ordered else f"{event.source}#{event.id}"
+
+    def deliver(self, event: Event, crosswalk: Crosswalk, attempt: int = 1) -> Delivery | None:
+        """What to send, or None when the condition excludes it.
+
+        Raises Unresolved for an unknown code, another PermanentError when the mapping fails.
+        """
+        translate = self._translator(event, crosswalk)
+        early = self.when is not None and not self._reads_codes(self.when, event)
+        if early and not self._holds(event):
+            return None
+        canonical = translate(event, self.inbound.get(event.source), "canonical")
+        if self.when is not None and not early and not self._holds(canonical):
+            return None
+        outward = translate(canonical, self.outbound, "code")
+        values = {"event": to_json(outward), "data": outward.data}
+        payload = values["event"] if self.fields is None else self.fields.apply(values, self._lookup(event, crosswalk))
+        return Delivery(
+            event=event,
+            payload=self.formatter.format(payload),
+            content_type=self.formatter.content_type,
+            key=self.key(event),
+            idempotency_key=idempotency_key(self.name, event),
+            attempt=attempt,
+            target={name: _expand(value, values) for name, value in self.target.items()},
+        )
+
+    def _holds(self, event: Event) -> bool:
+        assert self.when is not None
+        return self.when.holds({"event": to_json(event), "data": event.data})
+
+    def _reads_codes(self, expression: Expression, event: Event) -> bool:
+        codes = self.inbound.get(event.source)
+        if codes is None:
+            return False
+        read = [reference.path for reference in expression.references]
+        return any(
+            path == field or field.startswith((f"{path}.", f"{path}[]")) or path == "event"
+            for path in read
+            for field in codes.fields
+        )
+
+    def _translator(
+        self, event: Event, crosswalk: Crosswalk
+    ) -> Callable[[Event, Codes | None, Literal["canonical", "code"]], Event]:
+        plant, at = event.plantid or "", event.time or event.recordedtime or datetime.now(UTC)
+
+        def translate(source: Event, codes: Codes | None, way: Literal["canonical", "code"]) -> Event:
+            if codes is None:
+                return source
+            data = source.data
+            for path, domain in codes.domains(source.type):
+
+                def one(value: str, place: str, domain: str = domain) -> str:
+                    known = {"domain": domain, "system": codes.system, "plant": plant, "path": f"/data{place}"}
+                    if way == "canonical":
+                        return crosswalk.canonical(value=value, at=at, **known)
+                    return crosswalk.code(canonical=value, at=at, **known)
+
+                data = replace_at(data, path, one)
+            return structs.replace(source, data=data)
+
+        return translate
+
+    @staticmethod
+    def _lookup(event: Event, crosswalk: Crosswalk) -> Callable[[str, str, str], str]:
+        plant, at = event.plantid or "", event.time or event.recordedtime or datetime.now(UTC)
+
+        def lookup(domain: str, system: str, value: str) -> str:
+            return crosswalk.code(domain=domain, system=system, plant=plant, canonical=value, at=at)
+
+        return lookup
+
+
+def _expand(value: Any, values: Mapping[str, Any]) -> Any:
+    if isinstance(value, Template):
+        return value.expand(values)
+    if isinstance(value, Mapping):
+        return {name: _expand(entry, values) for name, entry in value.items()}
+    return value
+
+
+def idempotency_key(route: str, event: Event) -> str:
+    """The same for every attempt of this event on this route, over restarts: ``route:26 hex digits``."""
+    digest = blake2b(f"{event.source}\0{event.id}".encode(), digest_size=13).hexdigest()
+    return f"{route}:{digest}"
+
+
