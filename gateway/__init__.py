@@ -1,0 +1,1 @@
+"""What people and IT systems touch; the composition root."""

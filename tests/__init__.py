@@ -1,0 +1,1 @@
+"""Behaviours, against real servers on loopback; `tests.servers` starts and ends them."""

@@ -1,0 +1,50 @@
+"""Whether the servers that a test needs are installed, and what is said when they are not."""
+
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+
+__all__ = ["PEERS", "program", "requires_server"]
+
+PEERS = Path(__file__).parent.parent / "peers"
+SEARCH_PATH = os.pathsep.join([os.environ.get("PATH", os.defpath), "/usr/sbin", "/usr/local/sbin"])
+
+
+def requires_server(name: str) -> None:
+    """Returns when the server is installed; else the test is reported as *not run*, by name, with the reason.
+
+    With CROSSPLANT_REQUIRE_SERVICES=1 it fails instead. Names: "mosquitto", "node-opcua".
+    """
+    reason = _missing(name)
+    if reason is None:
+        return
+    if os.environ.get("CROSSPLANT_REQUIRE_SERVICES") == "1":
+        pytest.fail(f"required, but not run: {reason}", pytrace=False)
+    pytest.skip(f"not run: {reason}")
+
+
+def program(name: str) -> str:
+    """The path of an installed program, also where only root's PATH would find it."""
+    path = _find(name)
+    if path is None:
+        raise FileNotFoundError(name)
+    return path
+
+
+def _missing(name: str) -> str | None:
+    match name:
+        case "mosquitto":
+            return None if _find("mosquitto") else "mosquitto is not installed (Debian: mosquitto)"
+        case "node-opcua":
+            if _find("node") is None:
+                return "node is not installed (Debian: nodejs and npm)"
+            installed = (PEERS / "node_modules" / "node-opcua-server").is_dir()
+            return None if installed else "the npm peers are not installed (npm ci in tests/peers)"
+        case _:
+            raise ValueError(f"no server is known by the name {name!r}")
+
+
+def _find(name: str) -> str | None:
+    return shutil.which(name, path=SEARCH_PATH)
