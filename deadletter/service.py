@@ -26,7 +26,9 @@ class NotPossible(CrossplantError):
 class DeadLetters:
     """The service behind CLI, API and console."""
 
-    def __init__(self, kept: Store, redeliver: Redeliver, audit: Audit, clock: Callable[[], datetime]) -> None:
+    def __init__(
+        self, kept: Store, redeliver: Redeliver, audit: Audit, clock: Callable[[], datetime]
+    ) -> None:
         self._store, self._redeliver, self._audit, self._clock = kept, redeliver, audit, clock
 
     async def page(
@@ -38,7 +40,9 @@ class DeadLetters:
         limit: int = 100,
     ) -> list[DeadLetter]:
         """Newest first (see ``store.page``). Raises ValueError for an unknown filter."""
-        return await self._store.read(lambda t: store.page(t, filters, plants=plants, before=before, limit=limit))
+        return await self._store.read(
+            lambda t: store.page(t, filters, plants=plants, before=before, limit=limit)
+        )
 
     async def show(self, identifier: int) -> DeadLetter:
         """The dead letter. Raises LookupError."""
@@ -76,7 +80,10 @@ class DeadLetters:
         await self._store.write(lambda t: store.resolve(t, identifier, "recovered", at=now, by=by))
 
     async def discard(self, identifier: int, *, by: str, reason: str) -> DeadLetter:
-        """Gives it up for good, with a reason; what waited behind it flows. Raises LookupError, NotPossible."""
+        """Gives it up for good, with a reason; what waited behind it flows.
+
+        Raises LookupError, NotPossible.
+        """
         if not reason.strip():
             raise NotPossible("discarding needs a reason, for those who will ask later")
         letter = await self._claim(identifier, "dead_letter.discard", by, {"reason": reason})
@@ -100,9 +107,13 @@ class DeadLetters:
             if letter is None:
                 raise LookupError(f"there is no dead letter {identifier}")
             if letter.status != "open":
-                raise NotPossible(f"dead letter {identifier} is {letter.status}; only an open one can be acted upon")
+                raise NotPossible(
+                    f"dead letter {identifier} is {letter.status}; only an open one can be acted on"
+                )
             store.set_status(transaction, identifier, "retrying")
-            self._audit(transaction, by, act, f"dead_letter/{identifier}", {"error": letter.error, **(details or {})})
+            self._audit(
+                transaction, by, act, f"dead_letter/{identifier}", {"error": letter.error, **(details or {})}
+            )
             return letter
 
         return await self._store.write(work)

@@ -21,17 +21,18 @@ TABLES = (
         attributes TEXT NOT NULL, event BLOB, attempts INTEGER NOT NULL, first_at REAL NOT NULL,
         last_at REAL NOT NULL, resolved_at REAL, resolved_by TEXT NOT NULL, reason TEXT NOT NULL,
         fingerprint TEXT NOT NULL)""",
-    "CREATE UNIQUE INDEX IF NOT EXISTS dead_letter_deliveries ON dead_letters (route, position) "
-    "WHERE kind = 'delivery'",
-    "CREATE UNIQUE INDEX IF NOT EXISTS dead_letter_messages ON dead_letters (adapter, message_id) "
-    "WHERE kind = 'message'",
+    """CREATE UNIQUE INDEX IF NOT EXISTS dead_letter_deliveries ON dead_letters (route, position)
+        WHERE kind = 'delivery'""",
+    """CREATE UNIQUE INDEX IF NOT EXISTS dead_letter_messages ON dead_letters (adapter, message_id)
+        WHERE kind = 'message'""",
     "CREATE INDEX IF NOT EXISTS dead_letters_open ON dead_letters (status, id)",
 )
 
-_COLUMNS = (
-    "id kind status stage code error errors adapter plant type route lane_key position message_id body "
-    "content_type attributes event attempts first_at last_at resolved_at resolved_by reason"
-).split()
+_COLUMNS = [
+    *("id", "kind", "status", "stage", "code", "error", "errors", "adapter", "plant", "type", "route"),
+    *("lane_key", "position", "message_id", "body", "content_type", "attributes", "event", "attempts"),
+    *("first_at", "last_at", "resolved_at", "resolved_by", "reason"),
+]
 _SELECT = f"SELECT {', '.join(_COLUMNS)} FROM dead_letters"  # noqa: S608 - names of ours
 
 
@@ -44,9 +45,10 @@ def add(transaction: Transaction, letter: DeadLetter) -> int:
     target = "(route, position)" if letter.kind == "delivery" else "(adapter, message_id)"
     rows = transaction.execute(
         f"INSERT INTO dead_letters ({', '.join(values)}) VALUES ({', '.join('?' * len(values))}) "  # noqa: S608
-        f"ON CONFLICT {target} WHERE kind = '{letter.kind}' DO UPDATE SET status = 'open', code = excluded.code, "
-        "error = excluded.error, errors = excluded.errors, stage = excluded.stage, last_at = excluded.last_at, "
-        "attempts = attempts + excluded.attempts, fingerprint = excluded.fingerprint RETURNING id",
+        f"ON CONFLICT {target} WHERE kind = '{letter.kind}' DO UPDATE SET status = excluded.status, "
+        "code = excluded.code, error = excluded.error, errors = excluded.errors, stage = excluded.stage, "
+        "last_at = excluded.last_at, fingerprint = excluded.fingerprint, attempts = CASE kind "
+        "WHEN 'message' THEN attempts + 1 ELSE excluded.attempts END RETURNING id",
         list(values.values()),
     )
     return int(rows[0][0])
@@ -66,7 +68,18 @@ def find(transaction: Transaction, identifier: int) -> DeadLetter | None:
     return _entry(rows[0]) if rows else None
 
 
-_FILTERS = {"status", "kind", "route", "adapter", "plant", "type", "code", "fingerprint", "position", "message_id"}
+_FILTERS = {
+    "status",
+    "kind",
+    "route",
+    "adapter",
+    "plant",
+    "type",
+    "code",
+    "fingerprint",
+    "position",
+    "message_id",
+}
 
 
 def page(
@@ -93,7 +106,10 @@ def page(
         conditions.append(f"plant IN ({', '.join('?' * len(plants))})")
         values += plants
     where = f" WHERE {' AND '.join(conditions)}" if conditions else ""
-    return [_entry(row) for row in transaction.execute(f"{_SELECT}{where} ORDER BY id DESC LIMIT ?", [*values, limit])]
+    return [
+        _entry(row)
+        for row in transaction.execute(f"{_SELECT}{where} ORDER BY id DESC LIMIT ?", [*values, limit])
+    ]
 
 
 def set_status(transaction: Transaction, identifier: int, status: Status) -> None:
@@ -106,16 +122,17 @@ def resolve(
 ) -> None:
     """Ends it: recovered or discarded, by whom and why."""
     transaction.execute(
-        "UPDATE dead_letters SET status = ?, resolved_at = ?, resolved_by = CASE WHEN ? = '' THEN resolved_by "
-        "ELSE ? END, reason = CASE WHEN ? = '' THEN reason ELSE ? END WHERE id = ?",
-        (status, at, by, by, reason, reason, identifier),
+        "UPDATE dead_letters SET status = ?, resolved_at = ?, resolved_by = coalesce(nullif(?, ''), resolved_by), "
+        "reason = coalesce(nullif(?, ''), reason) WHERE id = ?",
+        (status, at, by, reason, identifier),
     )
 
 
 def counts(transaction: Transaction) -> list[tuple[str, str, int]]:
     """(plant or ``-``, route or ``-``, number) of those that are open."""
     rows = transaction.execute(
-        "SELECT plant, route, count(*) FROM dead_letters WHERE status IN ('open', 'retrying') GROUP BY plant, route"
+        "SELECT plant, route, count(*) FROM dead_letters WHERE status IN ('open', 'retrying') "
+        "GROUP BY plant, route"
     )
     return [(plant or "-", route or "-", number) for plant, route, number in rows]
 

@@ -45,12 +45,17 @@ class Row(Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     def covers(self, at: float) -> bool:
         """Whether it holds at a moment."""
-        return (self.valid_from is None or self.valid_from <= at) and (self.valid_to is None or at < self.valid_to)
+        return (self.valid_from is None or self.valid_from <= at) and (
+            self.valid_to is None or at < self.valid_to
+        )
 
     def overlaps(self, other: Row) -> bool:
         """Whether both hold at some moment."""
         starts, ends = float("-inf"), float("inf")
-        mine = (starts if self.valid_from is None else self.valid_from, ends if self.valid_to is None else self.valid_to)
+        mine = (
+            starts if self.valid_from is None else self.valid_from,
+            ends if self.valid_to is None else self.valid_to,
+        )
         theirs = (
             starts if other.valid_from is None else other.valid_from,
             ends if other.valid_to is None else other.valid_to,
@@ -85,7 +90,7 @@ def add(transaction: Transaction, row: Row) -> Row:
     for other in same:
         if other.status == "approved" and row.status == "approved" and other.overlaps(row):
             raise Overlap(
-                f"{row.domain} {row.value!r} of {row.system!r} already means {other.canonical!r} in that time "
+                f"{row.domain} {row.value!r} of {row.system!r} already means {other.canonical!r} then "
                 f"(row {other.id}): give valid_from and valid_to, or retire that row",
                 context={"row": other.id},
             )
@@ -109,7 +114,16 @@ def sync_file(transaction: Transaction, origin: str, wanted: Sequence[Row]) -> i
 
 
 def _content(row: Row) -> tuple[object, ...]:
-    return (row.domain, row.system, row.plant, row.value, row.canonical, row.valid_from, row.valid_to, row.status)
+    return (
+        row.domain,
+        row.system,
+        row.plant,
+        row.value,
+        row.canonical,
+        row.valid_from,
+        row.valid_to,
+        row.status,
+    )
 
 
 class Crosswalk:
@@ -123,14 +137,18 @@ class Crosswalk:
                 self._inward.setdefault((row.domain, row.system, row.value), []).append(row)
                 self._outward.setdefault((row.domain, row.system, row.canonical), []).append(row)
 
-    def canonical(self, *, domain: str, system: str, plant: str, value: str, at: datetime, path: str = "") -> str:
+    def canonical(
+        self, *, domain: str, system: str, plant: str, value: str, at: datetime, path: str = ""
+    ) -> str:
         """What the system's code means. Raises Unresolved."""
         row = _pick(self._inward.get((domain, system, value), ()), plant, at)
         if row is None:
             raise Unresolved(domain=domain, system=system, value=value, plant=plant, path=path)
         return row.canonical
 
-    def code(self, *, domain: str, system: str, plant: str, canonical: str, at: datetime, path: str = "") -> str:
+    def code(
+        self, *, domain: str, system: str, plant: str, canonical: str, at: datetime, path: str = ""
+    ) -> str:
         """The system's code for a canonical one. Raises Unresolved."""
         row = _pick(self._outward.get((domain, system, canonical), ()), plant, at)
         if row is None:
@@ -142,5 +160,3 @@ def _pick(candidates: Iterable[Row], plant: str, at: datetime) -> Row | None:
     moment = at.timestamp()
     valid = [row for row in candidates if row.covers(moment) and row.plant in {"", plant}]
     return min(valid, key=lambda row: row.plant == "", default=None)  # a plant's own row first
-
-

@@ -11,7 +11,7 @@ import asyncio
 import random
 import time
 from collections import OrderedDict, deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime
 from typing import Protocol, cast
 
@@ -27,7 +27,17 @@ from router.dispatch import Feed
 from router.failpoint import failpoint
 from router.journal import Journal, Settlement
 from router.lanekeeper import LaneKeeper, Work
-from router.recoverability import DeadLetterIt, Discard, Failure, Park, PauseRoute, Retry, State, decide
+from router.recoverability import (
+    DeadLetterIt,
+    Decision,
+    Discard,
+    Failure,
+    Park,
+    PauseRoute,
+    Retry,
+    State,
+    decide,
+)
 from router.routes import Route
 
 __all__ = ["Engine", "Observer", "RouteStatus"]
@@ -86,7 +96,7 @@ class Engine:
         self._deferred: dict[str, deque[Work]] = {}
         self._busy: set[str] = set()
         self._returned: list[Work] = []
-        self._open: OrderedDict[int, datetime | None] = OrderedDict()
+        self._open: OrderedDict[int, Event] = OrderedDict()
         self._sends: set[asyncio.Task[None]] = set()
         self._on_their_way = 0
         self._delivered: list[tuple[int, str]] = []
@@ -134,12 +144,19 @@ class Engine:
         due = [due for due in (self.breaker.probe_in_s, self.keeper.due_in_s()) if due is not None]
         return max(min([_IDLE_S, *due]), 0.001)
 
+    def waiting_events(self) -> Iterator[Event]:
+        """What it has taken or buffered and not settled, oldest first."""
+        yield from self._open.values()
+        for item in self.feed.waiting:
+            yield item.event
+
     @property
     def status(self) -> RouteStatus:
+        """A snapshot."""
         since = self.breaker.paused_since
-        oldest = next(iter(self._open.values())) if self._open else None
+        oldest = next(iter(self._open.values()), None)
         if oldest is None and self.feed.waiting:
-            oldest = self.feed.waiting[0].event.recordedtime
+            oldest = self.feed.waiting[0].event
         return RouteStatus(
             name=self.route.name,
             state="paused" if self.breaker.state != "flowing" else "flowing",
@@ -150,7 +167,7 @@ class Engine:
             waiting=len(self._open) + len(self.feed.waiting),
             in_flight=self._on_their_way,
             lagging=self.feed.lagging,
-            oldest_at=oldest,
+            oldest_at=oldest.recordedtime if oldest else None,
         )
 
     # ── taking ───────────────────────────────────────────────────────────────────────────────────
@@ -158,7 +175,7 @@ class Engine:
     def _take(self) -> bool:
         taken = self.feed.take(WINDOW_EVENTS - len(self._open))
         for item in taken:
-            self._open[item.position] = item.event.recordedtime
+            self._open[item.position] = item.event
             work = Work(item.position, item.event, self.route.key(item.event))
             if self.keeper.holds(item.position):
                 self.settled(work)
@@ -249,9 +266,13 @@ class Engine:
                 outcomes = list(await self._sink.send(deliveries))
         except TimeoutError:
             outcomes = []
-        except Exception as error:  # a fault of the sink's own code must not end the route
+        except Exception as error:  # noqa: BLE001 - a fault of the sink's own code must not end the route
             self._log.error("sink_raised", route=self.route.name, error=repr(error))
-            failed = error if isinstance(error, CrossplantError) else TransientError(repr(error), code="sink_raised")
+            failed = (
+                error
+                if isinstance(error, CrossplantError)
+                else TransientError(repr(error), code="sink_raised")
+            )
             outcomes = [Unknown(failed)] * len(deliveries)
         missing = len(deliveries) - len(outcomes)
         silent = Unknown(TransientError("the sink did not say what became of it", code="no_outcome"))
@@ -304,7 +325,8 @@ class Engine:
         work.promoted = True
         self._returned.append(work)
 
-    def _failed(self, work: Work, failure: Failure) -> None:
+    def _decide(self, work: Work, failure: Failure) -> Decision:
+        """What to do about it; tells the breaker whether the sink is to blame, or has proved to be alive."""
         error = failure.error
         blames_sink = error.stage is Stage.SENDING and (
             isinstance(error, Unauthorized) or (isinstance(error, TransientError) and not error.busy)
@@ -326,11 +348,18 @@ class Engine:
         )
         if not blames_sink and error.stage is Stage.SENDING and self.breaker.alive():
             self._log.info("route_resumed", route=self.route.name)
+        return decision
+
+    def _failed(self, work: Work, failure: Failure) -> None:
+        error, decision = failure.error, self._decide(work, failure)
         if isinstance(decision, PauseRoute):
             work.lookup = work.lookup or failure.ambiguous
             if self.breaker.pause(decision.after_s, error.message):
                 self._log.warning(
-                    "route_paused", route=self.route.name, reason=error.message, probe_in_s=round(decision.after_s, 1)
+                    "route_paused",
+                    route=self.route.name,
+                    reason=error.message,
+                    probe_in_s=round(decision.after_s, 1),
                 )
             self._back(work)
             return
@@ -375,5 +404,3 @@ class Engine:
         if self._delivered_events:
             self._observer.delivered(self.route.name, self._delivered_events, now)
         self._delivered, self._delivered_events, self._attempts = [], [], {}
-
-

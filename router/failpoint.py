@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import os
 import signal
+from pathlib import Path
 
 __all__ = ["NAMES", "failpoint"]
 
@@ -39,7 +40,7 @@ def failpoint(name: str) -> None:
     if _left[name] == 0:
         path = os.environ.get("CROSSPLANT_FAILPOINT_LOG")
         if path:
-            with open(path, "a", encoding="utf-8") as log:
+            with Path(path).open("a", encoding="utf-8") as log:
                 log.write(f"failpoint {name}\n")
                 log.flush()
                 os.fsync(log.fileno())

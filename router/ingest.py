@@ -65,6 +65,14 @@ class Ingest:
         self._intakes[intake.name] = intake
         self._turns[intake.name] = asyncio.Lock()
 
+    def remove(self, name: str) -> None:
+        """Forgets an adapter; what it has under way is finished."""
+        self._intakes.pop(name, None)
+
+    def redecode(self, name: str, decoder: Decoder) -> None:
+        """Reads with another decoder from the next batch on; its state begins anew."""
+        self._intakes[name] = structs.replace(self._intakes[name], decoder=decoder, state=None)
+
     async def run(self, name: str, source: Source) -> None:
         """Takes in what the source yields until it ends. Storage faults hold it back, they lose nothing."""
         async with aclosing(source.receive()) as inbounds:  # type: ignore[type-var]  # a generator in practice
@@ -86,27 +94,45 @@ class Ingest:
     ) -> Sequence[Outcome]:
         """Durable when it returns; one outcome per message. Raises LookupError, StorageError.
 
-        The messages of one adapter are taken in one batch after the other.
+        With a decoder that keeps a state, an adapter's batches are taken in one after the other.
         """
         intake = self._intakes.get(name)
         if intake is None:
             raise LookupError(f"no adapter {name!r} takes messages in")
         async with self._turns[name]:
             decoded, messages = await self._decode(intake, raws)
-            states = {} if state is None else {SOURCE: state}
-            if decoded != intake.state and decoded is not None:
-                states[DECODER] = decoded
-            failpoint("ingest.before_commit")
-            outcomes = await self._journal.append(
-                IngestBatch(
-                    adapter=name,
-                    messages=messages,
-                    state=states,
-                    within=self._bury(intake, messages),
-                )
+            if decoded != intake.state:  # the next message is decoded with the state that this one leaves
+                return await self._append(intake, messages, state, decoded)
+        return await self._append(intake, messages, state, None)
+
+    async def record(self, name: str, messages: Sequence[Message]) -> Sequence[Outcome]:
+        """``submit`` for events that are decoded and validated already; completes their envelopes."""
+        intake = self._intakes[name]
+        now = self._clock()
+        completed = []
+        for message in messages:
+            events: list[Event] = []
+            invalid = list(message.invalid)
+            for event in message.events:
+                self._accept(intake, message.raw, event, now, events, invalid)
+            completed.append(structs.replace(message, events=events, invalid=invalid))
+        return await self._append(intake, completed, None, None)
+
+    async def _append(
+        self, intake: Intake, messages: Sequence[Message], state: bytes | None, decoded: bytes | None
+    ) -> Sequence[Outcome]:
+        states = {} if state is None else {SOURCE: state}
+        if decoded is not None:
+            states[DECODER] = decoded
+        failpoint("ingest.before_commit")
+        outcomes = await self._journal.append(
+            IngestBatch(
+                adapter=intake.name, messages=messages, state=states, within=self._bury(intake, messages)
             )
+        )
+        if decoded is not None:
             intake.state = decoded
-        self._observer.ingested(name, messages, outcomes)
+        self._observer.ingested(intake.name, messages, outcomes)
         await self._tell(intake, messages, outcomes)
         return outcomes
 
@@ -137,7 +163,7 @@ class Ingest:
                         invalid.append(item)
                     else:
                         self._accept(intake, raw, item, now, events, invalid)
-            except Exception as error:  # a decoder's own fault must not stop the adapter
+            except Exception as error:  # noqa: BLE001 - a decoder's own fault must not stop the adapter
                 self._log.error("decoder_raised", adapter=intake.name, error=repr(error))
                 invalid.append(Invalid(f"the decoder failed: {error!r}", code="decoder_raised"))
             messages.append(Message(raw=raw, events=events, invalid=invalid))
@@ -145,7 +171,12 @@ class Ingest:
 
     @staticmethod
     def _accept(
-        intake: Intake, raw: RawMessage, event: Event, now: datetime, events: list[Event], invalid: list[Invalid]
+        intake: Intake,
+        raw: RawMessage,
+        event: Event,
+        now: datetime,
+        events: list[Event],
+        invalid: list[Invalid],
     ) -> None:
         """Completes the envelope."""
         try:

@@ -284,7 +284,9 @@ class LaneKeeper:
         opened = self._owner.breaker.open_s
         since, lane.failed_since = lane.failed_since, None
         for row in rows:
-            failed = None if row.state == "waiting" else since if since is not None else opened - row.failing_s
+            failed = (
+                None if row.state == "waiting" else since if since is not None else opened - row.failing_s
+            )
             lane.queue.append(
                 Work(
                     position=row.position,
@@ -376,7 +378,9 @@ class LaneKeeper:
         raw = await self._journal.raw(position)
         if raw is None:
             return letter
-        return structs.replace(letter, body=raw.body, content_type=raw.content_type, attributes=raw.attributes)
+        return structs.replace(
+            letter, body=raw.body, content_type=raw.content_type, attributes=raw.attributes
+        )
 
     def _written(self, changes: Sequence[_Change]) -> None:
         for change in changes:
@@ -400,11 +404,12 @@ def _apply(
     for change in changes:
         identifier = dead_letters.add(transaction, change.letter) if change.letter is not None else None
         if change.entry is not None:
-            entry = change.entry if identifier is None else structs.replace(change.entry, dead_letter=identifier)
+            entry = (
+                change.entry if identifier is None else structs.replace(change.entry, dead_letter=identifier)
+            )
             lanes.put(transaction, entry)
         if change.removed is not None:
             lanes.remove(transaction, route, [change.removed])
         if change.recovered is not None:
             dead_letters.resolve(transaction, change.recovered, "recovered", at=time.time())
     return outcomes
-

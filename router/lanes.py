@@ -34,11 +34,11 @@ TABLES = (
     """CREATE TABLE IF NOT EXISTS lanes (
         route TEXT NOT NULL, key TEXT NOT NULL, position INTEGER NOT NULL, state TEXT NOT NULL,
         plant TEXT NOT NULL, event BLOB NOT NULL, attempts INTEGER NOT NULL, failing_s REAL NOT NULL,
-        due_at REAL NOT NULL, ambiguous INTEGER NOT NULL, code TEXT NOT NULL, error TEXT NOT NULL, code_domain TEXT NOT NULL,
-        code_system TEXT NOT NULL, code_value TEXT NOT NULL, dead_letter INTEGER, entered_at REAL NOT NULL,
+        due_at REAL NOT NULL, ambiguous INTEGER NOT NULL, code TEXT NOT NULL, error TEXT NOT NULL,
+        code_domain TEXT NOT NULL, code_system TEXT NOT NULL, code_value TEXT NOT NULL, dead_letter INTEGER, entered_at REAL NOT NULL,
         PRIMARY KEY (route, key, position)) WITHOUT ROWID""",
-    "CREATE INDEX IF NOT EXISTS lanes_by_code ON lanes (code_domain, code_system, code_value) "
-    "WHERE state = 'parked'",
+    """CREATE INDEX IF NOT EXISTS lanes_by_code ON lanes (code_domain, code_system, code_value)
+        WHERE state = 'parked'""",
 )
 
 
@@ -124,7 +124,10 @@ def page(
     after: tuple[int, str, str] | None = None,
     limit: int = 100,
 ) -> list[Lane]:
-    """Lanes by the position of their heads. ``plants``: only these; ``after``: (position, route, key) of the last."""
+    """Lanes by the position of their heads.
+
+    ``plants``: only these. ``after``: (position, route, key) of the last one had.
+    """
     conditions, values = ["TRUE"], list[object]()
     if route is not None:
         conditions.append("l.route = ?")
@@ -138,7 +141,8 @@ def page(
     columns = ", ".join(f"l.{name}" for name in _COLUMNS)
     rows = transaction.execute(
         f"SELECT {columns}, h.size FROM lanes AS l JOIN "  # noqa: S608 - names of ours, values bound
-        "(SELECT route, key, min(position) AS position, count(*) AS size FROM lanes GROUP BY route, key) AS h "
+        "(SELECT route, key, min(position) AS position, count(*) AS size FROM lanes "
+        "GROUP BY route, key) AS h "
         "ON h.route = l.route AND h.key = l.key AND h.position = l.position "
         f"WHERE {' AND '.join(conditions)} ORDER BY l.position, l.route, l.key LIMIT ?",
         [*values, limit],

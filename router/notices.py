@@ -54,7 +54,9 @@ def unresolved(route: str, position: int, event: Event, error: CrossplantError |
         return None
     data = {"domain": error.domain, "system": error.system, "value": error.value, "blocked_event": event.id}
     source = f"{HUB}/routes/{route}"
-    return _notice("masterdata.mapping.unresolved", source, f"unresolved-{position}-{error.value}", event, data)
+    return _notice(
+        "masterdata.mapping.unresolved", source, f"unresolved-{position}-{error.value}", event, data
+    )
 
 
 def dead_lettered(letter: DeadLetter, event: Event | None) -> Event:
@@ -70,11 +72,15 @@ def dead_lettered(letter: DeadLetter, event: Event | None) -> Event:
     }
     source = f"{HUB}/routes/{letter.route}" if letter.route else f"{HUB}/adapters/{letter.adapter}"
     where = letter.position if letter.position is not None else letter.message_id
-    notice = _notice("integration.message.dead_lettered", source, f"dead-{where}-{letter.attempts}", event, data)
+    notice = _notice(
+        "integration.message.dead_lettered", source, f"dead-{where}-{letter.attempts}", event, data
+    )
     return notice if event else msgspec.structs.replace(notice, plantid=letter.plant or None)
 
 
 def notice_message(notice: Event) -> Message:
     """The notice as the journal takes it; its raw message is the event itself."""
-    raw = RawMessage(adapter="hub", id=notice.id, body=encode(notice), received_at=notice.recordedtime or utc_now())
+    raw = RawMessage(
+        adapter="hub", id=notice.id, body=encode(notice), received_at=notice.recordedtime or utc_now()
+    )
     return Message(raw=raw, events=[notice])

@@ -15,7 +15,18 @@ from tenacity.wait import wait_base
 
 from canonical.errors import CrossplantError, PermanentError, TransientError, Unauthorized, Unresolved
 
-__all__ = ["DeadLetterIt", "Decision", "Discard", "Failure", "Park", "PauseRoute", "Policy", "Retry", "State", "decide"]
+__all__ = [
+    "DeadLetterIt",
+    "Decision",
+    "Discard",
+    "Failure",
+    "Park",
+    "PauseRoute",
+    "Policy",
+    "Retry",
+    "State",
+    "decide",
+]
 
 SUSPECT_EVENTS = 3
 """So many different events failing, without a success between them, mean that it is the sink."""
@@ -97,7 +108,9 @@ def decide(policy: Policy, failure: Failure, state: State) -> Decision:
         case Unresolved():
             return Park()
         case TransientError() if error.outage:
-            return PauseRoute(_after(error, _wait(policy.first_s, policy.max_s, state.pauses + 1, state.spread)))
+            return PauseRoute(
+                _after(error, _wait(policy.first_s, policy.max_s, state.pauses + 1, state.spread))
+            )
         case TransientError() | Unauthorized():
             return _retry_or_pause(policy, failure, state)
         case PermanentError():
@@ -115,7 +128,9 @@ def _retry_or_pause(policy: Policy, failure: Failure, state: State) -> Decision:
     if not busy and state.suspects >= SUSPECT_EVENTS:
         return PauseRoute(_after(error, _wait(policy.first_s, policy.max_s, state.pauses + 1, state.spread)))
     if state.failing_s >= policy.give_up_after_s:
-        return DeadLetterIt(f"gave up after {state.attempts} attempts in {state.failing_s:.0f} s: {error.message}")
+        return DeadLetterIt(
+            f"gave up after {state.attempts} attempts in {state.failing_s:.0f} s: {error.message}"
+        )
     first_s, max_s = (BUSY_FIRST_S, BUSY_MAX_S) if busy else (policy.first_s, policy.max_s)
     wait_s = _wait(min(first_s, max_s), max_s, state.attempts, state.spread)
     left_s = max(policy.give_up_after_s - state.failing_s, 0.0)

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
+from functools import cache
 from hashlib import blake2b
 from typing import Any, Literal
 
 from msgspec import Struct, structs
 
 from canonical import catalogue
-
 from canonical.event import Event, to_json
 from canonical.expression import Expression, FieldMap, Template
 from canonical.ports import Delivery, Formatter
@@ -27,22 +27,33 @@ __all__ = ["Codes", "Route", "idempotency_key"]
 
 
 class Codes(Struct, frozen=True, kw_only=True):
-    """Whose codes stand in which fields (catalogue paths; their domain is the catalogue's)."""
+    """Whose codes stand in which fields (catalogue paths; their domain is the catalogue's).
+
+    ``fields`` None: in every field that the catalogue knows to hold a code.
+    """
 
     system: str
-    fields: tuple[str, ...]
+    fields: tuple[str, ...] | None = None
 
     def domains(self, event_type: str) -> list[tuple[str, str]]:
         """(path, domain) of the fields that the type has."""
-        found = [(path, catalogue.code_domain(event_type, path)) for path in self.fields]
-        return [(path, domain) for path, domain in found if domain]
+        return _domains(self, event_type)
+
+
+@cache
+def _domains(codes: Codes, event_type: str) -> list[tuple[str, str]]:
+    if codes.fields is None:
+        return list(catalogue.code_fields(event_type))
+    found = [(path, catalogue.code_domain(event_type, path)) for path in codes.fields]
+    return [(path, domain) for path, domain in found if domain]
 
 
 class Route(Struct, frozen=True, kw_only=True):
     """One compiled route.
 
     ``types`` are full CloudEvents types; ``plants`` empty means all. ``inbound`` gives the codes
-    of a source's events by CloudEvents source. ``target`` holds the sink's options, text as templates.
+    of a source's events by CloudEvents source. ``fields`` None sends the data as it is, or with
+    ``whole`` the event with its envelope. ``target`` holds the sink's options, text as templates.
     """
 
     name: str
@@ -51,10 +62,11 @@ class Route(Struct, frozen=True, kw_only=True):
     to: str
     formatter: Formatter
     when: Expression | None = None
-    inbound: Mapping[str, Codes] = {}  # noqa: RUF012
+    inbound: Mapping[str, Codes] = {}
     outbound: Codes | None = None
     fields: FieldMap | None = None
-    target: Mapping[str, Any] = {}  # noqa: RUF012
+    whole: bool = False
+    target: Mapping[str, Any] = {}
     order: Literal["key", "none"] | None = None
     policy: Policy = Policy()
     owner: str = ""
@@ -90,7 +102,9 @@ class Route(Struct, frozen=True, kw_only=True):
             return None
         outward = translate(canonical, self.outbound, "code")
         values = {"event": to_json(outward), "data": outward.data}
-        payload = values["event"] if self.fields is None else self.fields.apply(values, self._lookup(event, crosswalk))
+        payload = values["event"] if self.whole else outward.data
+        if self.fields is not None:
+            payload = self.fields.apply(values, self._lookup(event, crosswalk))
         return Delivery(
             event=event,
             payload=self.formatter.format(payload),
@@ -113,7 +127,7 @@ class Route(Struct, frozen=True, kw_only=True):
         return any(
             path == field or field.startswith((f"{path}.", f"{path}[]")) or path == "event"
             for path in read
-            for field in codes.fields
+            for field, _ in codes.domains(event.type)
         )
 
     def _translator(
@@ -128,7 +142,12 @@ class Route(Struct, frozen=True, kw_only=True):
             for path, domain in codes.domains(source.type):
 
                 def one(value: str, place: str, domain: str = domain) -> str:
-                    known = {"domain": domain, "system": codes.system, "plant": plant, "path": f"/data{place}"}
+                    known = {
+                        "domain": domain,
+                        "system": codes.system,
+                        "plant": plant,
+                        "path": f"/data{place}",
+                    }
                     if way == "canonical":
                         return crosswalk.canonical(value=value, at=at, **known)
                     return crosswalk.code(canonical=value, at=at, **known)
@@ -160,5 +179,3 @@ def idempotency_key(route: str, event: Event) -> str:
     """The same for every attempt of this event on this route, over restarts: ``route:26 hex digits``."""
     digest = blake2b(f"{event.source}\0{event.id}".encode(), digest_size=13).hexdigest()
     return f"{route}:{digest}"
-
-

@@ -27,9 +27,7 @@ class Identities:
     def __init__(self, connection: apsw.Connection, window_s: float) -> None:
         self._connection = connection
         self._window_s = window_s
-        self._sources: dict[str, int] = dict(
-            (source, number) for number, source in connection.execute("SELECT id, source FROM sources")
-        )
+        self._sources: dict[str, int] = _numbers(connection)
         self._live: list[str] = []
 
     def key(self, event: Event) -> tuple[int, str]:
@@ -47,7 +45,7 @@ class Identities:
 
     def forget_sources(self) -> None:
         """After a rollback: numbers given in it are not in the database."""
-        self._sources = dict((s, n) for n, s in self._connection.execute("SELECT id, source FROM sources"))
+        self._sources = _numbers(self._connection)
         self._live = []
 
     @staticmethod
@@ -80,7 +78,7 @@ class Identities:
         found: dict[int, Seen] = {}
         for name in self._live:
             rows = self._connection.execute(
-                f"SELECT j.key, i.hash, i.position FROM json_each(?) AS j JOIN {name} AS i "  # noqa: S608
+                f"SELECT j.key, i.hash, i.position FROM json_each(?) AS j JOIN {name} AS i "
                 "ON i.source = j.value ->> 0 AND i.id = j.value ->> 1",
                 (listed,),
             )
@@ -91,7 +89,7 @@ class Identities:
     def remember(self, rows: Sequence[tuple[int, str, int, int]]) -> None:
         """Adds (source, id, hash, position), in one statement so that the GIL is released once."""
         self._connection.execute(
-            f"INSERT INTO {self._live[0]} SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3 "  # noqa: S608
+            f"INSERT INTO {self._live[0]} SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3 "
             "FROM json_each(?)",
             (msgspec.json.encode(rows).decode(),),
         )
@@ -103,3 +101,8 @@ class Identities:
             return None
         seen = self.known([(number, identifier)])
         return seen[0][1] if seen else None
+
+
+def _numbers(connection: apsw.Connection) -> dict[str, int]:
+    rows = connection.execute("SELECT source, id FROM sources").fetchall()
+    return {str(source): int(str(number)) for source, number in rows}

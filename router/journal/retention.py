@@ -34,7 +34,8 @@ class Retention:
         too_old = time.time() - self.retain_s
         over = self._used(transaction) > self.size_bytes
         rows = transaction.execute(
-            "SELECT first, last FROM bundles WHERE last <= ? AND (? OR committed_at < ?) ORDER BY first LIMIT ?",
+            "SELECT first, last FROM bundles WHERE last <= ? AND (? OR committed_at < ?) "
+            "ORDER BY first LIMIT ?",
             (horizon, over, too_old, _AT_ONCE),
         )
         if rows:
@@ -51,6 +52,7 @@ class Retention:
     @staticmethod
     def _used(transaction: Transaction) -> int:
         pages, free, size = (
-            int(transaction.execute(f"PRAGMA {name}")[0][0]) for name in ("page_count", "freelist_count", "page_size")
+            int(transaction.execute(f"PRAGMA {name}")[0][0])
+            for name in ("page_count", "freelist_count", "page_size")
         )
         return (pages - free) * size

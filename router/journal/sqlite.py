@@ -88,7 +88,7 @@ class SQLiteJournal:
         self._lock = _lock(self._folder)
         try:
             self._connection = apsw.Connection(str(self.path))
-            os.chmod(self.path, 0o600)
+            self.path.chmod(0o600)
             self._connection.set_busy_timeout(5000)
             prepare(self._connection, self._tables)
             self._identities = Identities(self._connection, self._window_s)
@@ -241,7 +241,9 @@ class SQLiteJournal:
         if not self._new:
             return []
         row = pack(self._next, self._new, self._raws)
-        transaction.execute(f"INSERT INTO bundles ({_COLUMNS}, committed_at) VALUES (?,?,?,?,?,?,?)", (*row, now))
+        transaction.execute(
+            f"INSERT INTO bundles ({_COLUMNS}, committed_at) VALUES (?,?,?,?,?,?,?)", (*row, now)
+        )
         recorded = [Recorded(self._next + index, event) for index, event in enumerate(self._new)]
         self._next += len(self._new)
         transaction.execute("UPDATE meta SET value = ? WHERE key = 'next_position'", (str(self._next),))
@@ -277,11 +279,14 @@ class SQLiteJournal:
             reached = after
             while len(found) < limit:
                 rows = transaction.execute(
-                    "SELECT first, last, header FROM bundles WHERE last > ? ORDER BY first LIMIT 64", (reached,)
+                    "SELECT first, last, header FROM bundles WHERE last > ? ORDER BY first LIMIT 64",
+                    (reached,),
                 )
                 for first, last, header in rows:
                     if wanted is None or wanted(header_of(header)):
-                        row = transaction.execute(f"SELECT {_COLUMNS} FROM bundles WHERE first = ?", (first,))[0]
+                        row = transaction.execute(
+                            f"SELECT {_COLUMNS} FROM bundles WHERE first = ?", (first,)
+                        )[0]
                         try:
                             found += [item for item in events_of(_row(row)) if item.position > after]
                         except JournalCorrupt:
@@ -296,6 +301,11 @@ class SQLiteJournal:
             return found, reached
 
         return await self.read(work)
+
+    async def headers(self, after: int) -> list[Header]:
+        """The headers of the bundles after a position."""
+        rows = await self.read(lambda t: t.execute("SELECT header FROM bundles WHERE first > ?", (after,)))
+        return [header_of(header) for (header,) in rows]
 
     async def raw(self, position: int) -> RawMessage | None:
         def work(transaction: Transaction) -> RawMessage | None:
@@ -313,7 +323,9 @@ class SQLiteJournal:
     async def history(self, adapter: str, limit: int) -> Sequence[RawMessage]:
         def work(transaction: Transaction) -> list[RawMessage]:
             found: list[RawMessage] = []
-            for first, header in transaction.execute("SELECT first, header FROM bundles ORDER BY first DESC LIMIT 5000"):
+            for first, header in transaction.execute(
+                "SELECT first, header FROM bundles ORDER BY first DESC LIMIT 5000"
+            ):
                 if adapter in header_of(header).adapters:
                     row = transaction.execute(f"SELECT {_COLUMNS} FROM bundles WHERE first = ?", (first,))[0]
                     found[:0] = [raw for raw in raws_of(_row(row)) if raw.adapter == adapter]
@@ -329,7 +341,9 @@ class SQLiteJournal:
 
     async def states(self, adapter: str) -> dict[str, bytes]:
         """What the adapter's source and decoder last committed as their state, by part."""
-        rows = await self.read(lambda t: t.execute("SELECT part, state FROM states WHERE adapter = ?", (adapter,)))
+        rows = await self.read(
+            lambda t: t.execute("SELECT part, state FROM states WHERE adapter = ?", (adapter,))
+        )
         return dict(rows)
 
     async def cursors(self) -> dict[str, int]:
@@ -394,5 +408,3 @@ def _delivery_row(settlement: Settlement) -> tuple[Any, ...]:
     positions = [position for position, _ in settlement.delivered]
     detail = msgspec.msgpack.encode((settlement.delivered, settlement.attempts))
     return settlement.route, min(positions), max(positions), settlement.at, detail
-
-

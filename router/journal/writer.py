@@ -117,7 +117,7 @@ class Writer:
             failpoint("journal.before_commit")
             self._connection.execute("COMMIT")
             failpoint("journal.after_commit")
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - every caller is told
             if not self._connection.get_autocommit():
                 self._connection.execute("ROLLBACK")
             self._rolled_back()
@@ -132,7 +132,7 @@ class Writer:
             result = job.run(transaction)
         except _DISK:
             raise
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - the job's owner is told
             self._connection.execute("ROLLBACK TO job")
             result = error
         self._connection.execute("RELEASE job")
@@ -142,7 +142,7 @@ class Writer:
     def _wrap(error: Exception) -> Exception:
         if not isinstance(error, apsw.Error):
             return error
-        text = f"the journal could not be written: {error}; nothing was acknowledged, free space or mend the disk"
+        text = f"the journal could not be written: {error}; nothing was acknowledged: free or mend the disk"
         wrapped = StorageError(text, stage=Stage.RECEIVING)
         wrapped.__cause__ = error
         return wrapped

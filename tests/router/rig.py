@@ -109,7 +109,10 @@ def number_of(delivery: Delivery) -> int:
 def message(event: Event) -> Message:
     """The event as if a source had sent it."""
     raw = RawMessage(
-        adapter="mes", id=event.srcmsgid or new_id(), body=json.encode(event.data), received_at=datetime.now(UTC)
+        adapter="mes",
+        id=event.srcmsgid or new_id(),
+        body=json.encode(event.data),
+        received_at=datetime.now(UTC),
     )
     return Message(raw=raw, events=[event])
 
@@ -131,6 +134,7 @@ def route(**options: Any) -> Route:
     return Route(**{**settings, **options})
 
 
+PARALLEL = SinkTraits(concurrency=8)
 ITEMS = Codes(system="mes", fields=("data.item",))
 
 
@@ -149,7 +153,7 @@ class Rig:
         await self.journal.open()
         self.dispatcher = Dispatcher(self.journal, self.log)
 
-    async def start(self, compiled: Route, sink: Any, traits: SinkTraits = SinkTraits(concurrency=8)) -> Engine:
+    async def start(self, compiled: Route, sink: Any, traits: SinkTraits = PARALLEL) -> Engine:
         cursors = await self.journal.cursors()
         engine = Engine(
             compiled,
@@ -168,7 +172,9 @@ class Rig:
         return engine
 
     async def append(self, *events: Event) -> Sequence[Outcome]:
-        return await self.journal.append(IngestBatch(adapter="mes", messages=[message(event) for event in events]))
+        return await self.journal.append(
+            IngestBatch(adapter="mes", messages=[message(event) for event in events])
+        )
 
     async def lanes(self) -> list[lanes.Lane]:
         return await self.journal.read(lambda t: lanes.page(t, limit=-1))
@@ -182,7 +188,9 @@ class Rig:
 
         def work(transaction: Any) -> tuple[list[crosswalk.Row], list[tuple[str, str]]]:
             crosswalk.add(transaction, row)
-            return crosswalk.rows(transaction), lanes.parked_on(transaction, row.domain, row.system, row.value)
+            return crosswalk.rows(transaction), lanes.parked_on(
+                transaction, row.domain, row.system, row.value
+            )
 
         known, waiting = await self.journal.write(work)
         self.crosswalk = crosswalk.Crosswalk(known)

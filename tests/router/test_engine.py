@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from pathlib import Path
+from typing import ClassVar
 
 from canonical.errors import Rejected, TransientError
 from canonical.ports import Accepted, Delivery, Failed, SinkOutcome, Unknown
@@ -124,7 +125,9 @@ async def test_500_for_everything_pauses(tmp_path: Path) -> None:
 async def test_an_unknown_code_parks_and_its_row_delivers_in_order(tmp_path: Path) -> None:
     sink = ScriptedSink()
     async with running(tmp_path) as rig:
-        engine = await rig.start(route(inbound={order(0, "x").source: ITEMS}, map={"item": "data.item"}), sink)
+        engine = await rig.start(
+            route(inbound={order(0, "x").source: ITEMS}, map={"item": "data.item"}), sink
+        )
         await rig.approve(domain="item", system="mes", value="A-1", canonical="ITEM-1")
         await rig.append(
             *(order(n, f"o{n % 4}", "NEW" if n % 4 == 1 and n >= 5 else "A-1") for n in range(40))
@@ -147,14 +150,16 @@ async def test_an_unknown_code_parks_and_its_row_delivers_in_order(tmp_path: Pat
 
 async def test_an_unknown_outcome_is_looked_up_before_it_is_sent_again(tmp_path: Path) -> None:
     class Asked(ScriptedSink):
-        looked: list[int] = []
+        looked: ClassVar[list[int]] = []
 
         async def lookup(self, delivery: Delivery) -> Accepted | None:
             self.looked.append(number_of(delivery))
             return Accepted("found") if number_of(delivery) == 1 else None
 
     sink = Asked()
-    sink.behave = lambda d: Unknown(TransientError("no answer")) if d.attempt == 1 and number_of(d) < 3 else Accepted()
+    sink.behave = lambda d: (
+        Unknown(TransientError("no answer")) if d.attempt == 1 and number_of(d) < 3 else Accepted()
+    )
     async with running(tmp_path) as rig:
         engine = await rig.start(route(), sink, SinkTraits(concurrency=1, lookup=True))
         await rig.append(*(order(n, f"o{n}") for n in range(1, 6)))

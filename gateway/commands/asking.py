@@ -1,0 +1,65 @@
+"""What the commands that ask a gateway have in common: where it is, which key, how the answer is shown."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from gateway.commands.client import Client
+
+__all__ = ["AsJson", "KeyFile", "Url", "ask"]
+
+Url = Annotated[
+    str, typer.Option("--url", envvar="CROSSPLANT_URL", help="Where the gateway is.", metavar="URL")
+]
+KeyFile = Annotated[
+    Path | None,
+    typer.Option(
+        "--key-file",
+        envvar="CROSSPLANT_KEY_FILE",
+        help="A file that holds the API key; else CROSSPLANT_API_KEY is used.",
+        metavar="FILE",
+    ),
+]
+AsJson = Annotated[bool, typer.Option("--json", help="JSON, for machines.")]
+
+DEFAULT_URL = "http://127.0.0.1:8080"
+
+
+def ask(url: str, key_file: Path | None) -> Client:
+    """A client of the gateway. Raises ConfigError when there is no key.
+
+    A key is never an option's value: those can be read in the list of processes.
+    """
+    from gateway.commands.client import Client
+
+    return Client(url, _key(key_file))
+
+
+def _key(key_file: Path | None) -> str:
+    from canonical.errors import ConfigError
+
+    if key_file is not None:
+        try:
+            key = key_file.read_text().strip()
+        except (OSError, UnicodeDecodeError) as error:
+            raise ConfigError(f"--key-file {key_file}: {getattr(error, 'strerror', None) or 'is no text'}") from error
+    else:
+        key = os.environ.get("CROSSPLANT_API_KEY", "").strip()
+    if not key:
+        raise ConfigError(
+            "no API key: set CROSSPLANT_API_KEY or name a file with --key-file. On the hub's own machine, "
+            "`crossplant keys create NAME --role viewer --data DIR` makes one"
+        )
+    if not key.isascii() or not key.isprintable():
+        raise ConfigError("the API key has characters that no key has; is it the whole key, and nothing else?")
+    return key
+
+
+def field(item: Any, *names: str) -> Any:
+    """The first of these fields that an answer has, else None."""
+    return next((item[name] for name in names if isinstance(item, dict) and item.get(name) is not None), None)

@@ -1,0 +1,96 @@
+"""From what an operator wrote to what the router runs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from pydantic import BaseModel, SecretStr
+
+from canonical.errors import ConfigError
+from canonical.expression import FieldMap, Template, compile_expression
+from canonical.ports import Decoder
+from canonical.spec import AdapterContext, FormatContext
+from config.model import AdapterConfig, Deployment
+from config.model import Codes as CodesConfig
+from config.model import Route as RouteConfig
+from router.recoverability import Policy
+from router.routes import Codes, Route
+
+__all__ = ["compile_route", "decoder_of", "inbound_codes"]
+
+_WHOLE_EVENT = "cloudevents"
+
+
+def compile_route(name: str, route: RouteConfig, inbound: Mapping[str, Codes]) -> Route:
+    """The route ready to run. Raises ConfigError or ExpressionError for what a check would have found."""
+    formatter = route.format.spec.formatter
+    if formatter is None:
+        raise ConfigError(f"format {route.format.kind!r} cannot write", key=f"routes.{name}.format")
+    target = {} if route.to.options is None else _templates(_plain(route.to.options))
+    return Route(
+        name=name,
+        types=frozenset(entry.name for entry in route.types),
+        plants=frozenset(route.plants or ()),
+        to=route.to.adapter,
+        formatter=formatter(route.format.options),
+        when=compile_expression(route.when) if route.when else None,
+        inbound=inbound,
+        outbound=_codes(route.codes) if route.codes else None,
+        fields=FieldMap(route.map) if route.map is not None else None,
+        whole=route.format.kind == _WHOLE_EVENT,
+        target=target,
+        order=route.order,
+        policy=Policy(
+            first_s=route.retry.first, max_s=route.retry.max, give_up_after_s=route.retry.give_up_after
+        ),
+        owner=route.owner or "",
+    )
+
+
+def _plain(options: BaseModel) -> dict[str, Any]:
+    return options.model_dump(exclude_none=True)
+
+
+def _templates(options: Any) -> Any:
+    """The same with every text as a template."""
+    if isinstance(options, Mapping):
+        return {name: _templates(value) for name, value in options.items()}
+    if isinstance(options, SecretStr):
+        return options.get_secret_value()
+    return Template(options) if isinstance(options, str) else options
+
+
+def _codes(codes: CodesConfig) -> Codes:
+    return Codes(system=codes.system, fields=tuple(codes.fields) if codes.fields is not None else None)
+
+
+def inbound_codes(deployment: Deployment) -> dict[str, Codes]:
+    """Whose codes the events of a CloudEvents source carry, for those adapters that say so."""
+    return {
+        deployment.event_source(name): _codes(adapter.codes)
+        for name, adapter in deployment.adapters.items()
+        if adapter.codes is not None
+    }
+
+
+def decoder_of(adapter: AdapterConfig, context: AdapterContext) -> Decoder:
+    """The decoder of an adapter that takes messages in: its format's, else its kind's own."""
+    if adapter.format is None:
+        assert adapter.spec.decoder is not None  # AdapterConfig.receives
+        return adapter.spec.decoder(adapter.options, context)
+    build = adapter.format.spec.decoder
+    if build is None:
+        raise ConfigError(
+            f"format {adapter.format.kind!r} cannot read", key=f"adapters.{context.name}.format"
+        )
+    return build(
+        adapter.format.options,
+        FormatContext(
+            adapter=context.name,
+            source=context.source,
+            plant=context.plant,
+            partner=context.partner,
+            timezone=context.timezone,
+        ),
+    )

@@ -1,0 +1,479 @@
+"""The composition root: a deployment becomes a running hub.
+
+Start: journal, read models, sinks, routes, HTTP, sources. Stop, the other way round: sources
+first, then the routes deliver what is there (for a bounded time), settle, and everything closes.
+What is not delivered by then is in the journal and goes on at the next start.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import sys
+import time
+from collections import Counter
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from zoneinfo import ZoneInfo
+
+import structlog
+from msgspec import Struct
+
+from canonical.errors import ConfigError
+from canonical.event import utc_now
+from canonical.ports import Outcome, RawMessage, Transaction
+from canonical.spec import FormatContext, Health, Log, format_spec
+from config import crosswalks as crosswalk_files
+from config.model import Deployment
+from deadletter import store as dead_letters
+from deadletter.service import DeadLetters
+from gateway import audit, keys
+from gateway.compile import compile_route, decoder_of, inbound_codes
+from gateway.connections import RunningAdapter, close, connect, intake_of, supervise
+from gateway.crosswalks import Crosswalks
+from gateway.keys import Keys
+from gateway.metrics import Metrics
+from gateway.projections.search import Search
+from router import crosswalk, lanes
+from router.dispatch import Dispatcher
+from router.engine import Engine
+from router.ingest import Ingest, Intake
+from router.journal.retention import Retention
+from router.journal.sqlite import SQLiteJournal
+from router.lanekeeper import LaneKeeper
+
+__all__ = ["API_ADAPTER", "TABLES", "Backlog", "Hub", "running"]
+
+API_ADAPTER = "api"
+"""Under this name events that are posted to the gateway are counted."""
+TABLES = (*dead_letters.TABLES, *lanes.TABLES, *crosswalk.TABLES, *keys.TABLES, *audit.TABLES)
+_DRAIN_S = 10.0
+_HOUSEKEEPING_S = 5.0
+_SWITCH_INTERVAL_S = 0.0005  # else the journal's thread waits 5 ms for the loop to give up the GIL
+
+
+class Backlog(Struct, frozen=True, kw_only=True):
+    """What waits on one route for one plant (``-``: none), parked and dead-lettered left out."""
+
+    plant: str
+    route: str
+    events: int
+    oldest_at: datetime | None
+
+
+class Hub:
+    """A running deployment. Build it with ``running``."""
+
+    def __init__(
+        self,
+        deployment: Deployment,
+        data_dir: Path,
+        *,
+        clock: Callable[[], datetime] = utc_now,
+        log: Log | None = None,
+    ) -> None:
+        self.deployment, self.data_dir, self.clock = deployment, data_dir, clock
+        self.log: Log = log or structlog.get_logger()
+        self.started_at = clock()
+        self.ready = False
+        self.adapters: dict[str, RunningAdapter] = {}
+        self.engines: dict[str, Engine] = {}
+        self._running: dict[str, asyncio.Task[None]] = {}
+        self._housekeeping: asyncio.Task[None] | None = None
+        self._reloading = asyncio.Lock()
+
+    # ── start and stop ───────────────────────────────────────────────────────────────────────────
+
+    async def open(self) -> None:
+        """Opens everything but the sources. Raises ConfigError (a second hub, a newer data folder)."""
+        sys.setswitchinterval(_SWITCH_INTERVAL_S)
+        settings = self.deployment.journal
+        window_s = max([adapter.dedupe for adapter in self.deployment.adapters.values()], default=7 * 86400.0)
+        self.journal = SQLiteJournal(
+            self.data_dir,
+            tables=TABLES,
+            window_s=window_s,
+            retention=Retention(
+                retain_s=settings.retain,
+                size_bytes=settings.retain_size,
+                keep_after=lambda: self.search.position,
+            ),
+        )
+        self.search = Search(self.data_dir)
+        await self.journal.open()
+        await self.search.open(self.journal)
+        self.keys = Keys(self.journal, self.clock)
+        self.metrics = Metrics(self.deployment)
+        self.ingest = Ingest(self.journal, self.metrics, self.clock, self.log)
+        self.dispatcher = Dispatcher(self.journal, self.log)
+        self.dead_letters = DeadLetters(self.journal, self, audit.record, self.clock)
+        self.crosswalks = Crosswalks(self.journal, self.release, audit.record, self.clock)
+        await self._load_crosswalks(self.deployment)
+        self.ingest.add(self._api_intake())
+        for name in self.deployment.adapters:
+            await self._connect(name, self.deployment)
+        await self._start_routes(self.deployment, list(self.deployment.routes))
+        self._housekeeping = asyncio.create_task(self._keep_house(), name="housekeeping")
+
+    def start_sources(self) -> None:
+        """Lets messages in."""
+        for running in self.adapters.values():
+            self._start_source(running)
+        self.ready = True
+
+    async def close(self) -> None:
+        """Stops in order; returns with everything durable and the data folder free."""
+        self.ready = False
+        for running in self.adapters.values():
+            await self._stop_source(running)
+        await self._drain()
+        for name in list(self.engines):
+            await self._stop_route(name)
+        for running in self.adapters.values():
+            if running.sink is not None:
+                await close(running.sink.close(), running.name, self.log)
+        if self._housekeeping is not None:
+            self._housekeeping.cancel()
+            await asyncio.gather(self._housekeeping, return_exceptions=True)
+        await self.search.close()
+        await self.journal.close()
+
+    async def _drain(self) -> None:
+        deadline = time.monotonic() + _DRAIN_S
+        while time.monotonic() < deadline:
+            waiting = [
+                engine.status
+                for engine in self.engines.values()
+                if engine.status.waiting or engine.feed.lagging
+            ]
+            if all(status.state == "paused" for status in waiting):
+                return
+            await asyncio.sleep(0.02)
+
+    # ── adapters ─────────────────────────────────────────────────────────────────────────────────
+
+    def _api_intake(self) -> Intake:
+        spec = format_spec("cloudevents")
+        assert spec.decoder is not None
+        context = FormatContext(
+            adapter=API_ADAPTER, source=f"/{API_ADAPTER}", plant=None, partner=None, timezone=ZoneInfo("UTC")
+        )
+        return Intake(
+            name=API_ADAPTER,
+            source=f"/{API_ADAPTER}",
+            plant=None,
+            decoder=spec.decoder(spec.config(), context),
+            health=Health(),
+        )
+
+    async def _connect(self, name: str, deployment: Deployment) -> None:
+        delivers = any(route.to.adapter == name for route in deployment.routes.values())
+        running = await connect(
+            name,
+            deployment,
+            self.data_dir,
+            states=self.journal.states,
+            history=self._history,
+            delivers=delivers,
+            clock=self.clock,
+            log=self.log,
+        )
+        self.adapters[name] = running
+        if running.source is not None:
+            self.ingest.add(intake_of(running))
+        if running.sink is not None:
+            await running.sink.open()
+
+    async def _history(self, adapter: str, limit: int) -> Sequence[RawMessage]:
+        """Committed messages, those that were refused included, by time."""
+        recorded = await self.journal.history(adapter, limit)
+        letters = await self.journal.read(lambda t: dead_letters.newest_messages(t, adapter, limit))
+        refused = [
+            RawMessage(
+                adapter=adapter,
+                id=letter.message_id,
+                body=letter.body,
+                received_at=datetime.fromtimestamp(letter.first_at, UTC),
+                content_type=letter.content_type,
+                attributes=letter.attributes,
+            )
+            for letter in letters
+        ]
+        return sorted((*recorded, *refused), key=lambda raw: raw.received_at)[-limit:]
+
+    def _start_source(self, running: RunningAdapter) -> None:
+        if running.source is not None:
+            running.task = asyncio.create_task(
+                supervise(running, self.ingest, self.log), name=f"source {running.name}"
+            )
+
+    async def _stop_source(self, running: RunningAdapter) -> None:
+        if running.source is None:
+            return
+        await close(running.source.close(), running.name, self.log)
+        if running.task is not None:
+            done, _ = await asyncio.wait({running.task}, timeout=_DRAIN_S)
+            if not done:
+                running.task.cancel()
+            await asyncio.gather(running.task, return_exceptions=True)
+            running.task = None
+
+    # ── routes ───────────────────────────────────────────────────────────────────────────────────
+
+    async def _start_routes(self, deployment: Deployment, names: Sequence[str]) -> None:
+        cursors = await self._cursors(deployment, names)
+        inbound = inbound_codes(deployment)
+        for name in names:
+            compiled = compile_route(name, deployment.routes[name], inbound)
+            running = self.adapters[compiled.to]
+            assert running.sink is not None
+            engine = Engine(
+                compiled,
+                sink=running.sink,
+                traits=running.spec.traits,
+                feed=self.dispatcher.feed(compiled, cursors[name]),
+                journal=self.journal,
+                crosswalk=lambda: self.crosswalks.current,
+                keeper=LaneKeeper(name, self.journal, self.log),
+                observer=self.metrics,
+                clock=self.clock,
+                log=self.log,
+            )
+            self.engines[name] = engine
+            self._running[name] = asyncio.create_task(self._run_route(engine), name=f"route {name}")
+
+    async def _cursors(self, deployment: Deployment, names: Sequence[str]) -> dict[str, int]:
+        """Where each route goes on; a new one begins as its ``from`` says, a renamed one where it stood."""
+        head = self.journal.head
+
+        def work(transaction: Transaction) -> dict[str, int]:
+            known = dict(transaction.execute("SELECT route, position FROM cursors"))
+            for name in names:
+                route = deployment.routes[name]
+                if name in known:
+                    continue
+                if route.was and route.was in known:
+                    known[name] = known.pop(route.was)
+                    for table in ("lanes", "dead_letters", "deliveries"):
+                        transaction.execute(
+                            f"UPDATE {table} SET route = ? WHERE route = ?",  # noqa: S608 - names of ours
+                            (name, route.was),
+                        )
+                    transaction.execute("DELETE FROM cursors WHERE route = ?", (route.was,))
+                else:
+                    known[name] = head if route.start == "now" else 0
+                transaction.execute("INSERT INTO cursors VALUES (?, ?)", (name, known[name]))
+            return known
+
+        known: dict[str, int] = await self.journal.write(work)
+        for name in sorted(known.keys() - deployment.routes.keys()):
+            self.log.warning("route_without_configuration", route=name, position=known[name])
+        return known
+
+    async def _run_route(self, engine: Engine) -> None:
+        """A route that fails unexpectedly starts anew from its cursor; the others are not concerned."""
+        try:
+            await engine.run()
+        except Exception as error:  # noqa: BLE001 - whatever it is, the other routes go on
+            name = engine.route.name
+            self.log.error("route_failed", route=name, error=repr(error), restart_in_s=1.0)
+            await asyncio.sleep(1.0)
+            self.dispatcher.drop(engine.feed)
+            await self._start_routes(self.deployment, [name])
+
+    async def _stop_route(self, name: str) -> None:
+        engine, task = self.engines.pop(name), self._running.pop(name)
+        engine.stop()
+        done, _ = await asyncio.wait({task}, timeout=_DRAIN_S)
+        if not done:
+            task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+        await engine.feed.close()
+        self.dispatcher.drop(engine.feed)
+
+    async def forget_route(self, name: str, *, by: str) -> None:
+        """Gives up the place of a route that is configured no more, so that it holds no history.
+
+        Raises LookupError when it is configured, unknown, or still has something in its lanes.
+        """
+        if name in self.deployment.routes:
+            raise LookupError(f"route {name!r} is configured; take it out of the configuration first")
+
+        def work(transaction: Transaction) -> None:
+            if transaction.execute("SELECT 1 FROM lanes WHERE route = ? LIMIT 1", (name,)):
+                raise LookupError(
+                    f"route {name!r} still has deliveries in its lanes: release or discard them first"
+                )
+            if not transaction.execute("DELETE FROM cursors WHERE route = ? RETURNING route", (name,)):
+                raise LookupError(f"no route {name!r} was ever run here")
+            audit.record(transaction, by, "route.forget", f"route/{name}", {})
+
+        await self.journal.write(work)
+
+    # ── Redeliver, for dead letters and lanes ────────────────────────────────────────────────────
+
+    async def message(self, raw: RawMessage) -> Outcome:
+        """See ``canonical.ports.Redeliver``."""
+        return (await self.ingest.submit(raw.adapter, [raw]))[0]
+
+    async def release(self, route: str, key: str) -> int:
+        """See ``canonical.ports.Redeliver``."""
+        engine = self.engines.get(route)
+        if engine is None:
+            raise LookupError(f"no route {route!r} runs")
+        return engine.keeper.release(key)
+
+    async def discard(self, route: str, key: str, position: int) -> None:
+        """See ``canonical.ports.Redeliver``."""
+        engine = self.engines.get(route)
+        if engine is not None:
+            engine.keeper.drop(key, position)
+            return
+        await self.journal.write(lambda t: lanes.remove(t, route, [(key, position)]))
+
+    async def lanes_release(self, route: str, key: str, *, by: str) -> int:
+        """``release`` as a person's act: audited. Raises LookupError."""
+        released = await self.release(route, key)
+        await self.journal.write(
+            lambda t: audit.record(t, by, "lane.release", f"route/{route}", {"key": key, "waiting": released})
+        )
+        return released
+
+    # ── what is known of it ──────────────────────────────────────────────────────────────────────
+
+    async def backlog(self) -> list[Backlog]:
+        """Per route and plant, what waits. Before a condition is evaluated an event counts as waiting."""
+        found: list[Backlog] = []
+        for name, engine in list(self.engines.items()):
+            numbers: Counter[str] = Counter()
+            oldest: dict[str, datetime] = {}
+            for event in engine.waiting_events():
+                plant = event.plantid or "-"
+                numbers[plant] += 1
+                if event.recordedtime:
+                    oldest.setdefault(plant, event.recordedtime)
+            if engine.feed.lagging:
+                await self._count_unread(engine, numbers, oldest)
+            found += [
+                Backlog(plant=plant, route=name, events=number, oldest_at=oldest.get(plant))
+                for plant, number in sorted(numbers.items())
+            ]
+        return found
+
+    async def _count_unread(self, engine: Engine, numbers: Counter[str], oldest: dict[str, datetime]) -> None:
+        route = engine.route
+        for header in await self.journal.headers(engine.feed.reached):
+            for plant, types in header.counts.items():
+                wanted = sum(number for kind, number in types.items() if kind in route.types)
+                if wanted and (not route.plants or plant in route.plants):
+                    numbers[plant] += wanted
+                    oldest.setdefault(plant, datetime.fromtimestamp(header.recorded_at, UTC))
+
+    async def _keep_house(self) -> None:
+        while True:
+            await asyncio.sleep(_HOUSEKEEPING_S)
+            try:
+                await self.journal.retain()
+                await self.metrics.refresh(self)
+            except Exception as error:  # noqa: BLE001 - the next round may do better
+                self.log.error("housekeeping_failed", error=repr(error))
+
+    # ── reload ───────────────────────────────────────────────────────────────────────────────────
+
+    async def _load_crosswalks(self, deployment: Deployment) -> None:
+        for path in deployment.crosswalks:
+            rows = [crosswalk.Row(**row) for row in crosswalk_files.rows(path)]
+            await self.crosswalks.sync_file(f"file:{path.name}", rows)
+        await self.crosswalks.load()
+
+    async def reload(self, deployment: Deployment, *, by: str) -> dict[str, list[str]]:
+        """Swaps the configuration; what did not change keeps its session, buffers and cursor.
+
+        Returns the names of what was stopped and started. ``deployment`` must have passed ``check``.
+        Raises ConfigError for what needs a restart.
+        """
+        async with self._reloading:
+            old = self.deployment
+            if (old.gateway, old.journal, old.company) != (
+                deployment.gateway,
+                deployment.journal,
+                deployment.company,
+            ):
+                raise ConfigError("gateway, journal and company need a restart; nothing was changed")
+            adapters = _changed(_adapter_parts(old), _adapter_parts(deployment))
+            inbound_changed = inbound_codes(old) != inbound_codes(deployment)
+            routes = {
+                name
+                for name in old.routes.keys() | deployment.routes.keys()
+                if inbound_changed
+                or old.routes.get(name) != deployment.routes.get(name)
+                or (name in deployment.routes and deployment.routes[name].to.adapter in adapters)
+            }
+            for name in sorted(routes & self.engines.keys()):
+                await self._stop_route(name)
+            for name in sorted(adapters & self.adapters.keys()):
+                await self._disconnect(name)
+            self._redecode(old, deployment, adapters)
+            await self._load_crosswalks(deployment)
+            for name in sorted(adapters & deployment.adapters.keys()):
+                await self._connect(name, deployment)
+                self._start_source(self.adapters[name])
+            self.deployment = deployment
+            await self._start_routes(deployment, sorted(routes & deployment.routes.keys()))
+            changes = {"adapters": sorted(adapters), "routes": sorted(routes)}
+            await self.journal.write(
+                lambda t: audit.record(t, by, "configuration.load", "deployment", changes)
+            )
+            self.log.info("configuration_reloaded", **changes)
+            return changes
+
+    def _redecode(self, old: Deployment, new: Deployment, restarted: set[str]) -> None:
+        """A changed format takes effect without touching the connection."""
+        for name, adapter in new.adapters.items():
+            running = self.adapters.get(name)
+            if name in restarted or running is None or running.source is None:
+                continue
+            if old.adapters[name].format != adapter.format:
+                running.config = adapter
+                self.ingest.redecode(name, decoder_of(adapter, running.context))
+
+    async def _disconnect(self, name: str) -> None:
+        running = self.adapters.pop(name)
+        await self._stop_source(running)
+        self.ingest.remove(name)
+        if running.sink is not None:
+            await close(running.sink.close(), name, self.log)
+
+
+def _adapter_parts(deployment: Deployment) -> dict[str, object]:
+    """What a connection depends on: everything but format, codes and owner; and whether it delivers."""
+    used = {route.to.adapter for route in deployment.routes.values()}
+    return {
+        name: (
+            adapter.kind,
+            adapter.options,
+            adapter.plant,
+            adapter.partner,
+            deployment.timezone(name),
+            adapter.receives,
+            name in used,
+        )
+        for name, adapter in deployment.adapters.items()
+    }
+
+
+def _changed(old: Mapping[str, object], new: Mapping[str, object]) -> set[str]:
+    return {name for name in old.keys() | new.keys() if old.get(name) != new.get(name)}
+
+
+@contextlib.asynccontextmanager
+async def running(deployment: Deployment, data_dir: Path, *, log: Log | None = None) -> AsyncIterator[Hub]:
+    """A hub that takes messages in, without its HTTP server; closed in order at the end."""
+    hub = Hub(deployment, data_dir, log=log)
+    await hub.open()
+    try:
+        hub.start_sources()
+        yield hub
+    finally:
+        await hub.close()
