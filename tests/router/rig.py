@@ -19,6 +19,7 @@ from canonical.expression import FieldMap, compile_expression
 from canonical.ports import Accepted, Delivery, Outcome, RawMessage, SinkOutcome
 from canonical.spec import SinkTraits
 from deadletter import store as dead_letters
+from deadletter.entry import DeadLetter
 from router import crosswalk, lanes
 from router.dispatch import Dispatcher
 from router.engine import Engine
@@ -179,7 +180,11 @@ class Rig:
     async def lanes(self) -> list[lanes.Lane]:
         return await self.journal.read(lambda t: lanes.page(t, limit=-1))
 
-    async def letters(self) -> list[dead_letters.DeadLetter]:
+    async def clear(self) -> bool:
+        """Whether no lane is left."""
+        return not await self.lanes()
+
+    async def letters(self) -> list[DeadLetter]:
         return await self.journal.read(lambda t: dead_letters.page(t, {}, limit=-1))
 
     async def approve(self, **columns: str) -> None:
