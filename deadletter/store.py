@@ -122,8 +122,9 @@ def resolve(
 ) -> None:
     """Ends it: recovered or discarded, by whom and why."""
     transaction.execute(
-        "UPDATE dead_letters SET status = ?, resolved_at = ?, resolved_by = coalesce(nullif(?, ''), resolved_by), "
-        "reason = coalesce(nullif(?, ''), reason) WHERE id = ?",
+        "UPDATE dead_letters SET status = ?, resolved_at = ?, "
+        "resolved_by = coalesce(nullif(?, ''), resolved_by), reason = coalesce(nullif(?, ''), reason) "
+        "WHERE id = ?",
         (status, at, by, reason, identifier),
     )
 

@@ -35,7 +35,8 @@ TABLES = (
         route TEXT NOT NULL, key TEXT NOT NULL, position INTEGER NOT NULL, state TEXT NOT NULL,
         plant TEXT NOT NULL, event BLOB NOT NULL, attempts INTEGER NOT NULL, failing_s REAL NOT NULL,
         due_at REAL NOT NULL, ambiguous INTEGER NOT NULL, code TEXT NOT NULL, error TEXT NOT NULL,
-        code_domain TEXT NOT NULL, code_system TEXT NOT NULL, code_value TEXT NOT NULL, dead_letter INTEGER, entered_at REAL NOT NULL,
+        code_domain TEXT NOT NULL, code_system TEXT NOT NULL, code_value TEXT NOT NULL,
+        dead_letter INTEGER, entered_at REAL NOT NULL,
         PRIMARY KEY (route, key, position)) WITHOUT ROWID""",
     """CREATE INDEX IF NOT EXISTS lanes_by_code ON lanes (code_domain, code_system, code_value)
         WHERE state = 'parked'""",

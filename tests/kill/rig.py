@@ -1,0 +1,241 @@
+"""A hub that is killed, a broker that keeps what it sent, and a system that remembers every request."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+import sys
+from asyncio.subprocess import DEVNULL, PIPE, Process
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+from aiohttp import ClientSession, ClientTimeout, web
+
+from tests.servers.ports import LOOPBACK
+from tests.waiting import eventually
+
+__all__ = ["Burst", "Erp", "HubProcess", "deployment", "erp"]
+
+LINES = 5
+PER_LINE = 4_000
+POISON = 20
+"""Messages of the line whose first document the ERP refuses, so that the others wait behind it."""
+
+
+def deployment(folder: Path, *, port: int, broker: int, target: int) -> Path:
+    """A hub between an MQTT broker and an HTTP system. No id in the messages: the hub gives its own."""
+    path = folder / "deployment.yaml"
+    path.write_text(
+        f"""
+company: acme
+gateway: {{bind: {LOOPBACK}, port: {port}}}
+plants:
+  brno: {{name: Brno, timezone: Europe/Prague}}
+adapters:
+  floor:
+    kind: mqtt
+    plant: brno
+    url: mqtt://{LOOPBACK}:{broker}
+    subscribe:
+      - topic: acme/brno/{{line}}/count
+    format:
+      kind: json
+      events:
+        - type: equipment.count.reported
+          subject: message.line
+          data:
+            equipment: "'acme/brno/hall/' + message.line"
+            window_start: payload.at
+            window_end: payload.at
+            total: payload.n
+            good: payload.n
+            reject: int(0)
+  erp:
+    kind: rest
+    url: http://{LOOPBACK}:{target}
+    timeout: 10s
+routes:
+  counts:
+    on: [equipment.count.reported]
+    order: key
+    from: beginning
+    map: {{line: event.subject, n: data.total}}
+    to: {{adapter: erp, path: counts}}
+""",
+        encoding="utf-8",
+    )
+    return path
+
+
+class HubProcess:
+    """``crossplant run`` as a process of its own, started again after each kill."""
+
+    def __init__(self, folder: Path, settings: Path, port: int) -> None:
+        self.folder, self.port = folder, port
+        self.hits = folder / "failpoints.log"
+        self._log = folder / "hub.log"
+        self._argv = [
+            *(sys.executable, "-P", "-m", "gateway.cli", "run"),
+            *("--config", str(settings), "--data", str(folder / "data")),
+        ]
+        self._running: Process | None = None
+
+    async def start(self, failpoint: str | None = None) -> None:
+        """Starts it; returns when it is ready, or has died at its failpoint."""
+        environment = {**os.environ, "CROSSPLANT_FAILPOINT_LOG": str(self.hits)}
+        if failpoint:
+            environment["CROSSPLANT_FAILPOINT"] = failpoint
+        with self._log.open("ab") as log:
+            self._running = await asyncio.create_subprocess_exec(
+                *self._argv, stdin=DEVNULL, stdout=log, stderr=log, env=environment
+            )
+        await eventually(self._ready_or_dead, 60)
+
+    async def _ready_or_dead(self) -> bool:
+        if self.dead:
+            return True
+        try:
+            return await self.get("/readyz") is not None
+        except OSError:
+            return False
+
+    async def get(self, path: str, key: str = "") -> object:
+        """The JSON answer, None unless 200."""
+        async with (
+            ClientSession(timeout=ClientTimeout(5)) as client,
+            client.get(
+                f"http://{LOOPBACK}:{self.port}{path}",
+                headers={"Authorization": f"Bearer {key}"} if key else {},
+            ) as answer,
+        ):
+            return await answer.json() if answer.status == 200 else None
+
+    async def post(self, path: str, key: str) -> int:
+        """The status of the answer."""
+        async with (
+            ClientSession(timeout=ClientTimeout(10)) as client,
+            client.post(
+                f"http://{LOOPBACK}:{self.port}{path}", headers={"Authorization": f"Bearer {key}"}
+            ) as answer,
+        ):
+            return answer.status
+
+    @property
+    def dead(self) -> bool:
+        """Whether the process has ended."""
+        return self._running is None or self._running.returncode is not None
+
+    async def kill9(self) -> None:
+        """SIGKILL at this moment."""
+        assert self._running is not None
+        self._running.send_signal(signal.SIGKILL)
+        await self._running.wait()
+
+    async def until_killed(self, within_s: float) -> int:
+        """Waits until its failpoint ended it; returns its exit code."""
+        assert self._running is not None
+        async with asyncio.timeout(within_s):
+            return await self._running.wait()
+
+    async def stop(self) -> int:
+        """SIGTERM, orderly."""
+        if self._running is None or self.dead:
+            return 0
+        self._running.terminate()
+        async with asyncio.timeout(30):
+            return await self._running.wait()
+
+    async def key(self) -> str:
+        """A fresh key, made on the machine itself."""
+        made = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-P", "-m", "gateway.cli", "keys", "create", "test", "--role", "admin"),
+            *("--data", str(self.folder / "data"), "--json"),
+            stdout=PIPE,
+        )
+        out, _ = await made.communicate()
+        assert made.returncode == 0
+        return str(json.loads(out)["key"])
+
+    def log(self) -> str:
+        """What it wrote, all runs."""
+        return self._log.read_text(errors="replace")
+
+
+class Burst:
+    """20,000 counts by mosquitto_pub, which ends when the broker has acknowledged every one."""
+
+    def __init__(self, port: int) -> None:
+        self._port = port
+        self.sent = {(f"line{line}", n) for line in range(LINES) for n in range(PER_LINE)}
+        self.sent |= {("poison", n) for n in range(POISON)}
+
+    async def publish(self) -> None:
+        """Returns when all of it is safe at the broker."""
+        names = [*(f"line{line}" for line in range(LINES)), "poison"]
+        await asyncio.gather(*(self._line(name) for name in names))
+
+    async def _line(self, name: str) -> None:
+        numbers = sorted(n for line, n in self.sent if line == name)
+        body = "".join(f'{{"n":{n},"at":"2026-03-01T06:00:00Z"}}\n' for n in numbers)
+        publisher = await asyncio.create_subprocess_exec(
+            *("mosquitto_pub", "-h", LOOPBACK, "-p", str(self._port), "-q", "1", "-l"),
+            *("-t", f"acme/brno/{name}/count"),
+            stdin=PIPE,
+        )
+        await publisher.communicate(body.encode())
+        assert publisher.returncode == 0
+
+
+class Erp:
+    """Keeps every request: what came under which idempotency key, in which order."""
+
+    def __init__(self) -> None:
+        self.keys: dict[tuple[str, int], set[str]] = {}
+        self.order: list[tuple[str, int]] = []
+        self.repeated = 0
+        self.refuse = True
+
+    async def take(self, request: web.Request) -> web.Response:
+        body: Mapping[str, object] = await request.json()
+        fact = (str(body["line"]), int(str(body["n"])))
+        if self.refuse and fact == ("poison", 0):
+            return web.json_response({"error": "unknown line"}, status=422)
+        if fact in self.keys:
+            self.repeated += 1
+        else:
+            self.order.append(fact)
+        self.keys.setdefault(fact, set()).add(request.headers["Idempotency-Key"])
+        return web.json_response({"ok": True})
+
+    def account(self, sent: set[tuple[str, int]]) -> dict[str, int]:
+        """Counted as Jepsen does: lost, unexpected, and duplicates under another key than the first."""
+        per_key = [key for keys in self.keys.values() for key in keys]
+        return {
+            "lost": len(sent - self.keys.keys()),
+            "unexpected": len(self.keys.keys() - sent),
+            "other_key": sum(len(keys) - 1 for keys in self.keys.values()) + len(per_key) - len(set(per_key)),
+            "overtaken": sum(
+                ns != sorted(ns)
+                for name in {line for line, _ in self.order}
+                for ns in [[n for line, n in self.order if line == name]]
+            ),
+        }
+
+
+@asynccontextmanager
+async def erp(port: int) -> AsyncIterator[Erp]:
+    """The system on a port of loopback."""
+    system = Erp()
+    app = web.Application()
+    app.router.add_post("/counts", system.take)
+    runner = web.AppRunner(app, access_log=None)
+    await runner.setup()
+    site = web.TCPSite(runner, LOOPBACK, port)
+    await site.start()
+    try:
+        yield system
+    finally:
+        await runner.cleanup()

@@ -1,0 +1,108 @@
+"""kill -9 in the middle of bursts: nothing lost, nothing overtaken, repeats only under their own key."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import sqlite3
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from router.failpoint import NAMES
+from tests.kill.rig import Burst, Erp, HubProcess, deployment, erp
+from tests.servers import StartMosquitto
+from tests.waiting import eventually
+
+pytestmark = [pytest.mark.requires_server("mosquitto"), pytest.mark.timeout(400)]
+
+INFLIGHT = ["max_inflight_messages 1000"]
+KILLS_PER_BURST = 5
+HITS = {
+    "engine.before_map": 300,
+    "engine.before_send": 300,
+    "engine.after_send": 300,
+    "engine.before_settle": 10,
+}
+"""The how-maniest passage dies: in the middle of the work, not at its first message. Others: the second."""
+LANE = {"engine.before_lane", "engine.after_lane"}
+
+
+async def drained(hub: HubProcess, system: Erp, burst: Burst) -> None:
+    """Until everything that was sent has arrived, but what waits behind the refused document."""
+    expected = {fact for fact in burst.sent if fact[0] != "poison"}
+    await eventually(lambda: hub.dead or system.keys.keys() >= expected, 120)
+    assert not hub.dead, hub.log()[-3000:]
+
+
+async def finish(hub: HubProcess, system: Erp, burst: Burst, folder: Path) -> None:
+    """Brings the refused document back, and settles the account."""
+    await drained(hub, system, burst)
+    system.refuse = False
+    key = await hub.key()
+
+    async def letters() -> list[dict[str, object]]:
+        answer = await hub.get("/v1/dead-letters?status=open", key)
+        assert isinstance(answer, dict)
+        return list(answer["items"])
+
+    found = await eventually(letters, 20)
+    assert [letter["route"] for letter in found] == ["counts"]
+    assert await hub.post(f"/v1/dead-letters/{found[0]['id']}/retry", key) in {200, 202}
+    await eventually(lambda: system.keys.keys() >= burst.sent, 30)
+    assert await hub.stop() == 0, hub.log()[-3000:]
+    account = system.account(burst.sent)
+    assert account == {"lost": 0, "unexpected": 0, "other_key": 0, "overtaken": 0}, account
+    with sqlite3.connect(f"file:{folder}/data/journal.db?mode=ro", uri=True) as journal:
+        assert journal.execute("SELECT count(*) FROM lanes").fetchone() == (0,)
+        [(cursor,)] = journal.execute("SELECT position FROM cursors WHERE route = 'counts'").fetchall()
+        [(following,)] = journal.execute("SELECT value FROM meta WHERE key = 'next_position'").fetchall()
+        assert cursor == int(following) - 1
+    journal.close()
+
+
+@pytest.fixture
+def rig(
+    tmp_path: Path, start_mosquitto: StartMosquitto, free_port: Callable[[], int]
+) -> tuple[HubProcess, int, int]:
+    """The hub, the broker's port and the ERP's."""
+    broker = start_mosquitto(extra=INFLIGHT)
+    port, target = free_port(), free_port()
+    settings = deployment(tmp_path, port=port, broker=broker.port, target=target)
+    return HubProcess(tmp_path, settings, port), broker.port, target
+
+
+async def test_every_failpoint_is_survived(rig: tuple[HubProcess, int, int], tmp_path: Path) -> None:
+    hub, broker, target = rig
+    burst = Burst(broker)
+    async with erp(target) as system:
+        await hub.start()  # makes the session at the broker
+        publishing = asyncio.create_task(burst.publish())
+        await hub.kill9()
+        for name in NAMES:
+            count = 1 if name in LANE else HITS.get(name, 2)
+            await hub.start(f"{name}:{count}")
+            assert await hub.until_killed(30) == -9, name
+        await publishing
+        await hub.start()
+        await finish(hub, system, burst, tmp_path)
+    hits = hub.hits.read_text().splitlines()
+    assert hits == [f"failpoint {name}" for name in NAMES]
+    print(f"failpoints hit: {len(hits)}; repeated under their own key: {system.repeated}")  # noqa: T201
+
+
+@pytest.mark.parametrize("seed", range(4))
+async def test_random_kills_are_survived(rig: tuple[HubProcess, int, int], tmp_path: Path, seed: int) -> None:
+    hub, broker, target = rig
+    burst, chance = Burst(broker), random.Random(seed)
+    async with erp(target) as system:
+        await hub.start()
+        publishing = asyncio.create_task(burst.publish())
+        for _ in range(KILLS_PER_BURST):
+            await asyncio.sleep(chance.uniform(0.05, 1.5))
+            await hub.kill9()
+            await hub.start()
+        await publishing
+        await finish(hub, system, burst, tmp_path)
+    print(f"kills: {KILLS_PER_BURST}; repeated under their own key: {system.repeated}")  # noqa: T201
