@@ -12,7 +12,10 @@ from deadletter.service import Audit
 from router import crosswalk, lanes
 from router.crosswalk import Crosswalk, Row
 
-__all__ = ["Crosswalks"]
+__all__ = ["FILES", "Crosswalks"]
+
+FILES, API = "files", "api"
+"""Where a row came from: a file of the deployment, or somebody through the API."""
 
 Release = Callable[[str, str], Awaitable[int]]
 """(route, key) → how many waited there."""
@@ -29,19 +32,19 @@ class Crosswalks:
         """Reads the approved rows."""
         self.current = Crosswalk(await self._store.read(lambda t: crosswalk.rows(t, status="approved")))
 
-    async def sync_file(self, origin: str, rows: Sequence[Row]) -> int:
-        """Makes a file's rows what the file says, lets go what waited for them; returns how many changed.
+    async def sync_files(self, rows: Sequence[Row]) -> int:
+        """Makes the rows of the deployment's files what the files say, and lets go what waited for them.
 
-        Raises Overlap when they contradict rows from elsewhere.
+        Returns how many changed. Raises Overlap when they contradict rows from elsewhere.
         """
         now = self._clock().timestamp()
-        stamped = [structs.replace(row, origin=origin, created_at=now) for row in rows]
+        stamped = [structs.replace(row, origin=FILES, created_at=now) for row in rows]
 
         def work(transaction: Transaction) -> int:
-            changed = crosswalk.sync_file(transaction, origin, stamped)
+            changed = crosswalk.sync_origin(transaction, FILES, stamped)
             if changed:
                 self._audit(
-                    transaction, "hub", "crosswalk.load", origin, {"changed": changed, "rows": len(rows)}
+                    transaction, "hub", "crosswalk.load", FILES, {"changed": changed, "rows": len(rows)}
                 )
             return changed
 
@@ -60,7 +63,7 @@ class Crosswalks:
 
         Raises Overlap.
         """
-        stamped = structs.replace(row, origin="api", approved_by=by, created_at=self._clock().timestamp())
+        stamped = structs.replace(row, origin=API, approved_by=by, created_at=self._clock().timestamp())
 
         def work(transaction: Transaction) -> Row:
             kept = crosswalk.add(transaction, stamped)

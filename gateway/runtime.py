@@ -24,7 +24,7 @@ from canonical.errors import ConfigError
 from canonical.event import utc_now
 from canonical.ports import Outcome, RawMessage, Transaction
 from canonical.spec import FormatContext, Health, Log, format_spec
-from config import crosswalks as crosswalk_files
+from config.crosswalks import read_crosswalks
 from config.model import Deployment
 from deadletter import store as dead_letters
 from deadletter.service import DeadLetters
@@ -82,6 +82,7 @@ class Hub:
         self._running: dict[str, asyncio.Task[None]] = {}
         self._housekeeping: asyncio.Task[None] | None = None
         self._reloading = asyncio.Lock()
+        self._opened = contextlib.AsyncExitStack()
 
     # ── start and stop ───────────────────────────────────────────────────────────────────────────
 
@@ -100,9 +101,11 @@ class Hub:
                 keep_after=lambda: self.search.position,
             ),
         )
-        self.search = Search(self.data_dir)
+        self.search = Search(self.data_dir, self.log)
         await self.journal.open()
+        self._opened.push_async_callback(self.journal.close)
         await self.search.open(self.journal)
+        self._opened.push_async_callback(self.search.close)
         self.keys = Keys(self.journal, self.clock)
         self.metrics = Metrics(self.deployment)
         self.ingest = Ingest(self.journal, self.metrics, self.clock, self.log)
@@ -136,8 +139,7 @@ class Hub:
         if self._housekeeping is not None:
             self._housekeeping.cancel()
             await asyncio.gather(self._housekeeping, return_exceptions=True)
-        await self.search.close()
-        await self.journal.close()
+        await self._opened.aclose()
 
     async def _drain(self) -> None:
         deadline = time.monotonic() + _DRAIN_S
@@ -382,9 +384,22 @@ class Hub:
     # ── reload ───────────────────────────────────────────────────────────────────────────────────
 
     async def _load_crosswalks(self, deployment: Deployment) -> None:
-        for path in deployment.crosswalks:
-            rows = [crosswalk.Row(**row) for row in crosswalk_files.rows(path)]
-            await self.crosswalks.sync_file(f"file:{path.name}", rows)
+        zones = {name: plant.timezone for name, plant in deployment.plants.items()}
+        rows = [
+            crosswalk.Row(
+                domain=row.domain,
+                system=row.system,
+                plant=row.plant or "",
+                value=row.value,
+                canonical=row.canonical,
+                valid_from=row.valid_from.timestamp() if row.valid_from else None,
+                valid_to=row.valid_to.timestamp() if row.valid_to else None,
+                status=row.status,
+                steward=row.steward or "",
+            )
+            for row in read_crosswalks(deployment.crosswalks, zones)
+        ]
+        await self.crosswalks.sync_files(rows)
         await self.crosswalks.load()
 
     async def reload(self, deployment: Deployment, *, by: str) -> dict[str, list[str]]:
@@ -471,8 +486,8 @@ def _changed(old: Mapping[str, object], new: Mapping[str, object]) -> set[str]:
 async def running(deployment: Deployment, data_dir: Path, *, log: Log | None = None) -> AsyncIterator[Hub]:
     """A hub that takes messages in, without its HTTP server; closed in order at the end."""
     hub = Hub(deployment, data_dir, log=log)
-    await hub.open()
     try:
+        await hub.open()
         hub.start_sources()
         yield hub
     finally:

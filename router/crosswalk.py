@@ -15,7 +15,7 @@ from msgspec import Struct
 from canonical.errors import CrossplantError, Unresolved
 from canonical.ports import Transaction
 
-__all__ = ["TABLES", "Crosswalk", "Overlap", "Row", "add", "rows", "sync_file"]
+__all__ = ["TABLES", "Crosswalk", "Overlap", "Row", "add", "rows", "sync_origin"]
 
 TABLES = (
     """CREATE TABLE IF NOT EXISTS crosswalks (
@@ -102,8 +102,8 @@ def add(transaction: Transaction, row: Row) -> Row:
     return Row(**{**{name: getattr(row, name) for name in names}, "id": int(inserted[0][0])})
 
 
-def sync_file(transaction: Transaction, origin: str, wanted: Sequence[Row]) -> int:
-    """Makes the rows of one file what the file says; returns how many changed. Raises Overlap."""
+def sync_origin(transaction: Transaction, origin: str, wanted: Sequence[Row]) -> int:
+    """Makes the rows of one origin what is wanted; returns how many changed. Raises Overlap."""
     kept = {_content(row): row for row in rows(transaction, origin=origin)}
     fresh = {_content(row): row for row in wanted}
     for content in kept.keys() - fresh.keys():

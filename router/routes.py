@@ -16,7 +16,7 @@ from msgspec import Struct, structs
 
 from canonical import catalogue
 from canonical.event import Event, to_json
-from canonical.expression import Expression, FieldMap, Template
+from canonical.expression import Expression, FieldMap, Template, Values, bind
 from canonical.ports import Delivery, Formatter
 from router.crosswalk import Crosswalk
 from router.journal import Header
@@ -94,15 +94,19 @@ class Route(Struct, frozen=True, kw_only=True):
         Raises Unresolved for an unknown code, another PermanentError when the mapping fails.
         """
         translate = self._translator(event, crosswalk)
-        early = self.when is not None and not self._reads_codes(self.when, event)
-        if early and not self._holds(event):
+        seen = event
+        values = _bound(seen)
+        if self.when is not None and self._reads_codes(self.when, event):
+            seen = translate(event, self.inbound.get(event.source), "canonical")
+            values = _bound(seen)
+        if self.when is not None and not self.when.holds(values):
             return None
-        canonical = translate(event, self.inbound.get(event.source), "canonical")
-        if self.when is not None and not early and not self._holds(canonical):
-            return None
-        outward = translate(canonical, self.outbound, "code")
-        values = {"event": to_json(outward), "data": outward.data}
-        payload = values["event"] if self.whole else outward.data
+        if seen is event:
+            seen = translate(event, self.inbound.get(event.source), "canonical")
+        outward = translate(seen, self.outbound, "code")
+        if outward is not event:
+            values = _bound(outward)
+        payload = to_json(outward) if self.whole else outward.data
         if self.fields is not None:
             payload = self.fields.apply(values, self._lookup(event, crosswalk))
         return Delivery(
@@ -114,10 +118,6 @@ class Route(Struct, frozen=True, kw_only=True):
             attempt=attempt,
             target={name: _expand(value, values) for name, value in self.target.items()},
         )
-
-    def _holds(self, event: Event) -> bool:
-        assert self.when is not None
-        return self.when.holds({"event": to_json(event), "data": event.data})
 
     def _reads_codes(self, expression: Expression, event: Event) -> bool:
         codes = self.inbound.get(event.source)
@@ -167,7 +167,12 @@ class Route(Struct, frozen=True, kw_only=True):
         return lookup
 
 
-def _expand(value: Any, values: Mapping[str, Any]) -> Any:
+def _bound(event: Event) -> Values:
+    """What expressions see of an event, converted once for all of them."""
+    return bind({"event": to_json(event), "data": event.data})
+
+
+def _expand(value: Any, values: Values) -> Any:
     if isinstance(value, Template):
         return value.expand(values)
     if isinstance(value, Mapping):

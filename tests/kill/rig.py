@@ -3,21 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-import json
-import os
-import signal
-import sys
-from asyncio.subprocess import DEVNULL, PIPE, Process
+from asyncio.subprocess import PIPE
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-from aiohttp import ClientSession, ClientTimeout, web
+from aiohttp import web
 
 from tests.servers.ports import LOOPBACK
-from tests.waiting import eventually
 
-__all__ = ["Burst", "Erp", "HubProcess", "deployment", "erp"]
+__all__ = ["Burst", "Erp", "deployment", "erp"]
 
 LINES = 5
 PER_LINE = 4_000
@@ -68,100 +63,6 @@ routes:
         encoding="utf-8",
     )
     return path
-
-
-class HubProcess:
-    """``crossplant run`` as a process of its own, started again after each kill."""
-
-    def __init__(self, folder: Path, settings: Path, port: int) -> None:
-        self.folder, self.port = folder, port
-        self.hits = folder / "failpoints.log"
-        self._log = folder / "hub.log"
-        self._argv = [
-            *(sys.executable, "-P", "-m", "gateway.cli", "run"),
-            *("--config", str(settings), "--data", str(folder / "data")),
-        ]
-        self._running: Process | None = None
-
-    async def start(self, failpoint: str | None = None) -> None:
-        """Starts it; returns when it is ready, or has died at its failpoint."""
-        environment = {**os.environ, "CROSSPLANT_FAILPOINT_LOG": str(self.hits)}
-        if failpoint:
-            environment["CROSSPLANT_FAILPOINT"] = failpoint
-        with self._log.open("ab") as log:
-            self._running = await asyncio.create_subprocess_exec(
-                *self._argv, stdin=DEVNULL, stdout=log, stderr=log, env=environment
-            )
-        await eventually(self._ready_or_dead, 60)
-
-    async def _ready_or_dead(self) -> bool:
-        if self.dead:
-            return True
-        try:
-            return await self.get("/readyz") is not None
-        except OSError:
-            return False
-
-    async def get(self, path: str, key: str = "") -> object:
-        """The JSON answer, None unless 200."""
-        async with (
-            ClientSession(timeout=ClientTimeout(5)) as client,
-            client.get(
-                f"http://{LOOPBACK}:{self.port}{path}",
-                headers={"Authorization": f"Bearer {key}"} if key else {},
-            ) as answer,
-        ):
-            return await answer.json() if answer.status == 200 else None
-
-    async def post(self, path: str, key: str) -> int:
-        """The status of the answer."""
-        async with (
-            ClientSession(timeout=ClientTimeout(10)) as client,
-            client.post(
-                f"http://{LOOPBACK}:{self.port}{path}", headers={"Authorization": f"Bearer {key}"}
-            ) as answer,
-        ):
-            return answer.status
-
-    @property
-    def dead(self) -> bool:
-        """Whether the process has ended."""
-        return self._running is None or self._running.returncode is not None
-
-    async def kill9(self) -> None:
-        """SIGKILL at this moment."""
-        assert self._running is not None
-        self._running.send_signal(signal.SIGKILL)
-        await self._running.wait()
-
-    async def until_killed(self, within_s: float) -> int:
-        """Waits until its failpoint ended it; returns its exit code."""
-        assert self._running is not None
-        async with asyncio.timeout(within_s):
-            return await self._running.wait()
-
-    async def stop(self) -> int:
-        """SIGTERM, orderly."""
-        if self._running is None or self.dead:
-            return 0
-        self._running.terminate()
-        async with asyncio.timeout(30):
-            return await self._running.wait()
-
-    async def key(self) -> str:
-        """A fresh key, made on the machine itself."""
-        made = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-P", "-m", "gateway.cli", "keys", "create", "test", "--role", "admin"),
-            *("--data", str(self.folder / "data"), "--json"),
-            stdout=PIPE,
-        )
-        out, _ = await made.communicate()
-        assert made.returncode == 0
-        return str(json.loads(out)["key"])
-
-    def log(self) -> str:
-        """What it wrote, all runs."""
-        return self._log.read_text(errors="replace")
 
 
 class Burst:

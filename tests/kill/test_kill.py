@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 
 from router.failpoint import NAMES
-from tests.kill.rig import Burst, Erp, HubProcess, deployment, erp
+from tests.hub import HubProcess
+from tests.kill.rig import Burst, Erp, deployment, erp
 from tests.servers import StartMosquitto
 from tests.waiting import eventually
 
@@ -43,13 +44,12 @@ async def finish(hub: HubProcess, system: Erp, burst: Burst, folder: Path) -> No
     key = await hub.key()
 
     async def letters() -> list[dict[str, object]]:
-        answer = await hub.get("/v1/dead-letters?status=open", key)
-        assert isinstance(answer, dict)
-        return list(answer["items"])
+        return list((await hub.get("/v1/dead-letters?status=open", key))["items"])
 
     found = await eventually(letters, 20)
     assert [letter["route"] for letter in found] == ["counts"]
-    assert await hub.post(f"/v1/dead-letters/{found[0]['id']}/retry", key) in {200, 202}
+    status, answer = await hub.ask("POST", f"/v1/dead-letters/{found[0]['id']}/retry", key=key)
+    assert status in {200, 202}, answer
     await eventually(lambda: system.keys.keys() >= burst.sent, 30)
     assert await hub.stop() == 0, hub.log()[-3000:]
     account = system.account(burst.sent)

@@ -67,9 +67,9 @@ async def test_overlapping_rows_are_refused_and_a_file_is_what_it_says(tmp_path:
         with pytest.raises(Overlap, match="already means 'X'"):
             await rig.journal.write(lambda t: crosswalk.add(t, row("A", "Y")))
         first = [row("B", "X", origin="file:a.csv"), row("C", "X", origin="file:a.csv")]
-        assert await rig.journal.write(lambda t: crosswalk.sync_file(t, "file:a.csv", first)) == 2
+        assert await rig.journal.write(lambda t: crosswalk.sync_origin(t, "file:a.csv", first)) == 2
         second = [row("B", "X", origin="file:a.csv"), row("D", "X", origin="file:a.csv")]
-        assert await rig.journal.write(lambda t: crosswalk.sync_file(t, "file:a.csv", second)) == 2
+        assert await rig.journal.write(lambda t: crosswalk.sync_origin(t, "file:a.csv", second)) == 2
         left = await rig.journal.read(lambda t: crosswalk.rows(t, origin="file:a.csv"))
         assert [each.value for each in left] == ["B", "D"]
 
