@@ -1,0 +1,1 @@
+"""HTTP in and out, against real servers on loopback."""
