@@ -39,7 +39,7 @@ adapters:
             planned_start: payload.at
             planned_end: payload.at
     codes: {{system: mes, fields: [data.item]}}
-    webhook: {{verify: {{kind: bearer, token: "${{file:token}}"}}}}
+    webhook: {{verify: {{kind: bearer, secret: "${{file:token}}"}}}}
   erp:
     kind: rest
     url: http://{host}:{target}
@@ -138,12 +138,14 @@ async def rig(tmp_path: Path, free_port: Callable[[], int]) -> AsyncIterator[Rig
     hub = HubProcess(tmp_path, settings, port)
     built = Rig(hub, Site(Erp(), target))
     await built.site.open()
-    await hub.start()
-    assert not hub.dead, hub.log()
-    built.key = await hub.key()
-    yield built
-    code = await hub.stop()
-    await built.site.shut()
+    try:
+        await hub.start()
+        assert not hub.dead, hub.log()
+        built.key = await hub.key()
+        yield built
+        code = await hub.stop()
+    finally:
+        await built.site.shut()
     assert code == 0, hub.log()[-3000:]
 
 

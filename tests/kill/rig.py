@@ -12,7 +12,7 @@ from aiohttp import web
 
 from tests.servers.ports import LOOPBACK
 
-__all__ = ["Burst", "Erp", "deployment", "erp"]
+__all__ = ["POISON", "Burst", "Erp", "deployment", "erp"]
 
 LINES = 5
 PER_LINE = 4_000
@@ -74,12 +74,14 @@ class Burst:
         self.sent |= {("poison", n) for n in range(POISON)}
 
     async def publish(self) -> None:
-        """Returns when all of it is safe at the broker."""
-        names = [*(f"line{line}" for line in range(LINES)), "poison"]
-        await asyncio.gather(*(self._line(name) for name in names))
+        """Returns when all counts but those of the poisoned line are safe at the broker."""
+        await asyncio.gather(*(self._send(f"line{line}", range(PER_LINE)) for line in range(LINES)))
 
-    async def _line(self, name: str) -> None:
-        numbers = sorted(n for line, n in self.sent if line == name)
+    async def poison(self, numbers: range = range(POISON)) -> None:
+        """The line whose number 0 the ERP refuses: each of these makes the route write into its lane."""
+        await self._send("poison", numbers)
+
+    async def _send(self, name: str, numbers: range) -> None:
         body = "".join(f'{{"n":{n},"at":"2026-03-01T06:00:00Z"}}\n' for n in numbers)
         publisher = await asyncio.create_subprocess_exec(
             *("mosquitto_pub", "-h", LOOPBACK, "-p", str(self._port), "-q", "1", "-l"),
