@@ -10,12 +10,21 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from typing import Any, Final
 
 from canonical.errors import Invalid
 from canonical.event import KNOWN
 
-__all__ = ["REQUIRED", "Fault", "is_json", "not_valid", "read_attributes", "timestamp"]
+__all__ = [
+    "REQUIRED",
+    "Fault",
+    "attribute_text",
+    "is_json",
+    "not_valid",
+    "read_attributes",
+    "timestamp",
+]
 
 Fault = tuple[str, str]
 """Where (RFC 6901 pointer, or the name of a header), and what is wrong there."""
@@ -47,9 +56,11 @@ _MEDIA_TYPE = re.compile(rf"{_TOKEN}/{_TOKEN}(?:{_PARAMETER})*[ \t]*")
 _JSON_TYPE = re.compile(r"[^/;]+/(?:[^;]*\+)?json[ \t]*(?:;|$)", re.IGNORECASE)
 
 _TIME = re.compile(
-    r"(\d{4}-\d\d-\d\d)[Tt]((?:[01]\d|2[0-3]):[0-5]\d):([0-5]\d|60)(\.\d+)?([Zz]|[+-](?:[01]\d|2[0-3]):[0-5]\d)",
+    r"\d{4}-\d\d-\d\d[Tt](?:[01]\d|2[0-3]):[0-5]\d:(?:[0-5]\d|60)(?:\.\d+)?(?:[Zz]|[+-](?:[01]\d|2[0-3]):[0-5]\d)",
     re.ASCII,
 )
+_FRACTION = re.compile(r"^\.\d+")
+_CACHED = 200  # characters: what is longer is checked anew, so that the caches stay small
 
 
 def is_json(media_type: str | None) -> bool:
@@ -62,20 +73,20 @@ def timestamp(value: object) -> datetime:
 
     A leap second is the first moment of the minute after it.
     """
-    found = _TIME.fullmatch(value) if isinstance(value, str) else None
-    if found is None:
+    if not isinstance(value, str) or not _TIME.fullmatch(value):
         raise ValueError(f"must be a time as of RFC 3339, like 2026-03-31T10:00:00Z, not {_shown(value)}")
-    day, minute, second, fraction, offset = found.groups()
-    leap = second == "60"
-    text = f"{day}T{minute}:{'59' if leap else second}{'' if leap else fraction or ''}{offset.upper()}"
+    leap = value[17:19] == "60"
+    text = (f"{value[:17]}59{_FRACTION.sub('', value[19:])}" if leap else value).upper()
     try:
-        moment = datetime.fromisoformat(text).astimezone(UTC)
+        moment = datetime.fromisoformat(text)
+        if moment.tzinfo is not UTC:
+            moment = moment.astimezone(UTC)
         return moment + timedelta(seconds=1) if leap else moment
     except (ValueError, OverflowError) as error:
         raise ValueError(f"{_shown(value)} is no time: {error}") from None
 
 
-def _text(value: object) -> str:
+def attribute_text(value: object) -> str:
     """Text that is not empty and of allowed characters. Raises ValueError."""
     if not isinstance(value, str):
         raise ValueError(f"must be text, not {_shown(value)}")
@@ -99,10 +110,21 @@ def _version(value: object) -> str:
 
 
 def _matching(pattern: re.Pattern[str], wanted: str) -> Callable[[object], str]:
+    """A check of texts that come again and again, such as a source: what passed is remembered."""
+
+    @lru_cache(maxsize=1024)
+    def matches(text: str) -> bool:
+        return pattern.fullmatch(_characters(text)) is not None
+
     def check(value: object) -> str:
-        if not pattern.fullmatch(_text(value)):
+        text = (
+            attribute_text(value)
+            if not isinstance(value, str) or not value or len(value) > _CACHED
+            else value
+        )
+        if not (matches(text) if len(text) <= _CACHED else pattern.fullmatch(text)):
             raise ValueError(f"must be {wanted}, not {_shown(value)}")
-        return str(value)
+        return text
 
     return check
 
@@ -123,7 +145,9 @@ def _extension(value: object) -> str | int | bool:
 
 
 _REFERENCE = _matching(_URI_REFERENCE, "a URI reference (RFC 3986)")
-_CHECKS: Final[dict[str, Callable[[object], Any]]] = dict.fromkeys(KNOWN - {"data", "data_base64"}, _text) | {
+_CHECKS: Final[dict[str, Callable[[object], Any]]] = dict.fromkeys(
+    KNOWN - {"data", "data_base64"}, attribute_text
+) | {
     "specversion": _version,
     "source": _REFERENCE,
     "dataref": _REFERENCE,

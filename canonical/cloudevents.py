@@ -17,7 +17,7 @@ from canonical.attributes import REQUIRED, Fault, is_json, not_valid, read_attri
 from canonical.errors import Invalid
 from canonical.event import Event
 from canonical.http_binding import parse_binary, to_binary
-from canonical.jsontext import MAX_BYTES, MAX_DEPTH, read_json
+from canonical.jsontext import MAX_BYTES, MAX_DEPTH, NUL, has_nul, read_json
 
 __all__ = [
     "BATCH",
@@ -36,6 +36,8 @@ __all__ = [
 STRUCTURED = "application/cloudevents+json"
 BATCH = "application/cloudevents-batch+json"
 Mode = Literal["structured", "batch", "binary"]
+
+_DATA = frozenset({"data", "data_base64"})
 
 
 def mode(content_type: str) -> Mode:
@@ -56,7 +58,7 @@ def mode(content_type: str) -> Mode:
 
 def parse_structured(body: bytes, *, max_bytes: int = MAX_BYTES, max_depth: int = MAX_DEPTH) -> Event:
     """The event of a body in the JSON format. Raises Invalid with all faults as (pointer, detail)."""
-    return event_of(read_json(body, max_bytes=max_bytes, max_depth=max_depth))
+    return event_of(read_json(body, max_bytes=max_bytes, max_depth=max_depth, nul=True))
 
 
 def parse_batch(
@@ -66,7 +68,7 @@ def parse_batch(
 
     Pointers begin with the index (``/3/id``). Raises Invalid when the body is no JSON array.
     """
-    members = read_json(body, max_bytes=max_bytes, max_depth=max_depth + 1)
+    members = read_json(body, max_bytes=max_bytes, max_depth=max_depth + 1, nul=True)
     if not isinstance(members, list):
         raise Invalid(
             "a batch of CloudEvents is a JSON array", code="not_a_batch", errors=[("", "must be an array")]
@@ -87,11 +89,9 @@ def event_of(member: object, at: str = "") -> Event:
         raise not_valid([(at, "must be an object")])
     faults: list[Fault] = []
     data, encoded = member.get("data"), member.get("data_base64")
-    attributes = [(name, value) for name, value in member.items() if name not in ("data", "data_base64")]
-    fields = read_attributes(attributes, faults, lambda name: f"{at}/{_escaped(name)}")
-    for name in REQUIRED:
-        if member.get(name) is None:
-            faults.append((f"{at}/{name}", "is missing"))
+    attributes = {name: value for name, value in member.items() if name not in _DATA}
+    fields = read_attributes(attributes.items(), faults, lambda name: f"{at}/{_escaped(name)}")
+    faults += [(f"{at}/{name}", "is missing") for name in REQUIRED if member.get(name) is None]
     if encoded is not None:
         if "data" in member:
             faults.append((f"{at}/data_base64", "must not stand beside data"))
@@ -100,6 +100,8 @@ def event_of(member: object, at: str = "") -> Event:
         fields["data"] = data
         if not isinstance(data, str) and not is_json(fields.get("datacontenttype")):
             faults.append((f"{at}/data", f"must be text, since its type is {fields['datacontenttype']}"))
+        if has_nul(data):
+            faults.append((f"{at}/data", NUL))
     if faults:
         raise not_valid(faults)
     return Event(**fields)

@@ -99,7 +99,9 @@ def payload_hash(event: Event) -> bytes:
     Covers type, subject and data with sorted keys. Times are left out: a sender that repeats a
     message may stamp it anew.
     """
-    body = msgspec.json.encode((event.type, event.subject, event.data, event.data_base64), order="deterministic")
+    body = msgspec.json.encode(
+        (event.type, event.subject, event.data, event.data_base64), order="deterministic"
+    )
     return blake2b(body, digest_size=8).digest()
 
 

@@ -3,8 +3,8 @@
 CEL (Common Expression Language) as cel-expr-python runs it: no side effects, no loops of its own, an
 iteration budget (10,000 steps), at most 32 levels of nesting. What its binding does differently from
 Python is kept in here: evaluation errors come back as values, exceptions of built-ins become text,
-times, durations and bytes are no JSON, optionals have no plain form. Values that are nested more than
-some thousand levels deep overflow its stack: decoders bound the depth of what they read.
+times, durations and bytes are no JSON, optionals have no plain form, references are miscounted
+(``canonical.celmemory``).
 
 Beside CEL's own functions there are its ``strings``, ``math`` and ``optional`` libraries, and built-ins
 of ours (``canonical.functions``): ``sum(list)``, ``decimal(x)`` (text to double), ``unit(value, from,
@@ -18,16 +18,18 @@ import base64
 import math
 import re
 from collections.abc import Mapping
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from functools import cache, cached_property
 from typing import Any, TypeAlias
 
 from cel_expr_python import cel
 from cel_expr_python.ext import ext_math, ext_optional, ext_strings
 
+from canonical.celmemory import make_none_immortal
 from canonical.errors import CrossplantError, PermanentError
 from canonical.functions import NAMES, Evaluation, Lookup, declarations
-from canonical.values import decimal_text
+from canonical.jsontext import NUL, has_nul
+from canonical.times import rfc3339
 from canonical.wire import Reference, references
 
 __all__ = [
@@ -70,6 +72,7 @@ class ExpressionError(PermanentError):
 
 @cache
 def _environment(variables: tuple[str, ...]) -> cel.Env:
+    make_none_immortal()
     return cel.NewEnv(
         variables=dict.fromkeys(variables, cel.Type.DYN),
         extensions=[ext_optional.ExtOptional(), ext_strings.ExtStrings(), ext_math.ExtMath()],
@@ -80,9 +83,21 @@ def _environment(variables: tuple[str, ...]) -> cel.Env:
 def bind(values: Values, variables: tuple[str, ...] = EVENT_VARIABLES) -> cel.Activation:
     """The values as CEL keeps them, for several expressions: they are converted once, when first read.
 
-    Not to be shared between threads.
+    Not to be shared between threads. Raises ExpressionError for what the binding does not survive
+    (cel-expr-python 0.1.3): text with U+0000, which it cuts short without a word, and nesting of
+    thousands of levels, which overflows its stack.
     """
-    return values if isinstance(values, cel.Activation) else _environment(variables).Activation(values)
+    if isinstance(values, cel.Activation):
+        return values
+    try:
+        nul = has_nul(values)
+    except RecursionError:
+        raise ExpressionError("the values nest too deeply", source="") from None
+    except (TypeError, ValueError, OverflowError):
+        nul = False  # no JSON: CEL itself refuses it when it reads it
+    if nul:
+        raise ExpressionError(f"a text {NUL}", source="")
+    return _environment(variables).Activation(values)
 
 
 _COMPILE_ERROR = re.compile(r"ERROR: <input>:(-?\d+):(-?\d+): (.+)")
@@ -138,7 +153,7 @@ class Expression:
             value = value[0] if value else None
         try:
             return _json(value)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise self._failed(str(error)) from error
 
     def holds(self, values: Values) -> bool:
@@ -155,17 +170,22 @@ class Expression:
             return self._result(values, ours)
 
     def _result(self, values: Values, ours: Evaluation | None) -> Any:
+        cause: Exception | None = None
         try:
             result = self._program.eval(bind(values, self._variables))
             if result.type() != cel.Type.ERROR:
                 return _unpacked(result) if self._wary else result.plain_value()
-            detail = _STATUS.sub("", _text_of(result))
-        except (TypeError, RuntimeError, ValueError, SystemError) as error:
-            raise self._failed(_STATUS.sub("", str(error))) from error
+            detail = _text_of(result)
+        except (TypeError, RuntimeError, ValueError, SystemError) as error:  # RuntimeError: recursion, too
+            detail, cause = str(error), error
         raised = ours.raised if ours else None
-        if isinstance(raised, CrossplantError):
-            raise raised
-        raise self._failed(str(raised or detail)) from raised
+        match raised:
+            case CrossplantError():
+                raise raised
+            case Exception() | None:
+                raise self._failed(str(raised or _STATUS.sub("", detail))) from raised or cause
+            case _:  # an interrupt
+                raise raised
 
     def _failed(self, detail: str) -> ExpressionError:
         return ExpressionError(f"{self.source!r}: {detail}", source=self.source)
@@ -203,7 +223,7 @@ def _json(value: Any) -> Any:
         case dict():
             return {_key(key): _json(entry) for key, entry in value.items()}
         case datetime():
-            return value.astimezone(UTC).isoformat().replace("+00:00", "Z")
+            return rfc3339(value)
         case timedelta():
             seconds = value.total_seconds()
             return int(seconds) if seconds.is_integer() else seconds

@@ -1,19 +1,21 @@
 """The built-ins of expressions beside CEL's own: ``sum``, ``decimal``, ``unit``, ``lookup``.
 
 CEL's C++ runtime turns an exception of a built-in into a text. So the first one is kept beside, per
-thread, and raised again after the evaluation: an Unresolved code must not become a mere failure.
+thread, and raised again after the evaluation: an Unresolved code must not become a mere failure. An
+error that CEL absorbs (``fails || true``) stays absorbed.
 """
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from decimal import Context, Decimal, Inexact, InvalidOperation
 from typing import Any
 
 from cel_expr_python import cel
 
 from canonical import units
+from canonical.celmemory import callback, fresh, give_back
 
 __all__ = ["NAMES", "Evaluation", "Lookup", "declarations"]
 
@@ -23,6 +25,8 @@ NAMES = ("decimal", "lookup", "sum", "unit")
 Lookup = Callable[[str, str, str], str]
 """(domain, system, canonical value) → the system's code; raises Unresolved."""
 
+_FAILED = object()
+"""What a built-in that failed returns: CEL refuses it as no value of its own, which makes an error there."""
 _DIGITS = 64  # as long as a decimal field of the catalogue may be
 _EXACT = Context(prec=2 * _DIGITS + 20, traps=[InvalidOperation, Inexact])
 
@@ -33,12 +37,13 @@ class Evaluation:
     Evaluations nest: a lookup may evaluate expressions, too.
     """
 
-    __slots__ = ("lookup", "outer", "raised")
+    __slots__ = ("calls", "lookup", "outer", "raised")
 
     def __init__(self, lookup: Lookup | None) -> None:
         self.lookup = lookup
-        self.raised: Exception | None = None
+        self.raised: BaseException | None = None
         self.outer: Evaluation | None = None
+        self.calls: list[Any] = []
 
     def __enter__(self) -> Evaluation:
         self.outer, _current.evaluation = _current.evaluation, self
@@ -46,6 +51,7 @@ class Evaluation:
 
     def __exit__(self, *_: object) -> None:
         _current.evaluation = self.outer
+        give_back(self.calls)
 
 
 class _Current(threading.local):
@@ -55,17 +61,22 @@ class _Current(threading.local):
 _current = _Current()
 
 
-def _guarded(function: Callable[..., Any]) -> Callable[..., Any]:
-    def run(*arguments: Any) -> Any:
+def _guarded(name: str, function: Callable[..., Any]) -> Any:
+    def run(arguments: tuple[Any, ...]) -> Any:
+        current = _current.evaluation or Evaluation(None)
         try:
-            return function(*arguments)
-        except Exception as error:
-            current = _current.evaluation
-            if current is not None and current.raised is None:
-                current.raised = error
-            raise
+            result, own = fresh(function(*arguments))
+        except BaseException as error:  # noqa: BLE001 - the evaluation raises it once it is back in Python
+            current.raised = current.raised or error
+            result, own = _FAILED, False
+        current.calls.append(arguments)
+        if own:
+            current.calls.append(result)
+        answer = [result]
+        del arguments, result  # see give_back
+        return answer.pop()
 
-    return run
+    return callback(name, run)
 
 
 def _decimal(value: Any) -> Decimal:
@@ -109,20 +120,20 @@ def _lookup(domain: str, system: str, value: str) -> str:
     return current.lookup(domain, system, value)
 
 
-_DYN, _TEXT = cel.Type.DYN, cel.Type.STRING
-_NUMBERS = (_TEXT, cel.Type.INT, cel.Type.UINT, cel.Type.DOUBLE)
+_DYN, _TEXT, _DOUBLE = cel.Type.DYN, cel.Type.STRING, cel.Type.DOUBLE
+_NUMBERS = (cel.Type.INT, cel.Type.UINT, _DOUBLE)
 
 
-def _declared(
-    name: str, signatures: Iterable[Sequence[cel.Type]], result: cel.Type, impl: Callable[..., Any]
-) -> Any:
-    overloads = [
-        cel.Overload(
-            f"crossplant_{name}_{at}", return_type=result, parameters=list(types), impl=_guarded(impl)
-        )
-        for at, types in enumerate(signatures)
-    ]
-    return cel.FunctionDecl(name, overloads)
+def _declared(name: str, impl: Callable[..., Any], *overloads: tuple[cel.Type, Sequence[cel.Type]]) -> Any:
+    """A function with its overloads, each as (result, parameters)."""
+    guarded = _guarded(name, impl)
+    return cel.FunctionDecl(
+        name,
+        [
+            cel.Overload(f"crossplant_{name}_{at}", return_type=result, parameters=list(types), impl=guarded)
+            for at, (result, types) in enumerate(overloads)
+        ],
+    )
 
 
 def declarations() -> list[Any]:
@@ -132,8 +143,13 @@ def declarations() -> list[Any]:
     function of numbers has an overload per kind of number.
     """
     return [
-        _declared("sum", [[cel.Type.List(_DYN)]], _DYN, _sum),
-        _declared("decimal", [[kind] for kind in _NUMBERS], cel.Type.DOUBLE, _double),
-        _declared("unit", [[kind, _TEXT, _TEXT] for kind in _NUMBERS], _DYN, _unit),
-        _declared("lookup", [[_TEXT, _TEXT, _TEXT]], _TEXT, _lookup),
+        _declared("sum", _sum, (_DYN, [cel.Type.List(_DYN)])),
+        _declared("decimal", _double, *((_DOUBLE, [kind]) for kind in (_TEXT, *_NUMBERS))),
+        _declared(
+            "unit",
+            _unit,
+            (_TEXT, [_TEXT, _TEXT, _TEXT]),
+            *((_DOUBLE, [kind, _TEXT, _TEXT]) for kind in _NUMBERS),
+        ),
+        _declared("lookup", _lookup, (_TEXT, [_TEXT, _TEXT, _TEXT])),
     ]

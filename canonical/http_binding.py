@@ -36,7 +36,7 @@ def parse_binary(
 ) -> Event:
     """The event of a message in binary mode. Raises Invalid with all faults as (header, detail).
 
-    JSON becomes ``data``, text in UTF-8, too; all other bytes become ``data_base64``.
+    JSON becomes ``data``, text in UTF-8, too; all other bytes, as they are, ``data_base64``.
     """
     if len(body) > max_bytes:
         raise Invalid(
@@ -111,9 +111,11 @@ def _data(body: bytes, content_type: str | None, max_depth: int, faults: list[Fa
             return {}
     if content_type and _TEXT_TYPE.match(content_type) and _charset(content_type) == "utf-8":
         try:
-            return {"data": body.decode()}
+            text = body.decode()
         except UnicodeDecodeError:
-            pass  # then the bytes as they are
+            text = "\0"
+        if "\0" not in text:
+            return {"data": text}
     return {"data_base64": body}
 
 

@@ -1,7 +1,7 @@
 """JSON as strangers send it (RFC 8259): bounded before it costs anything, and every fault with its place.
 
 Refused are NaN and infinity, unpaired surrogates, control characters in text, trailing characters,
-numbers beyond a double, and what is larger or nested deeper than allowed. A byte order mark is
+numbers beyond a double, U+0000, and what is larger or nested deeper than allowed. A byte order mark is
 skipped. Where an object names a member twice the last one counts, which the RFC leaves open.
 """
 
@@ -16,16 +16,19 @@ import msgspec
 
 from canonical.errors import Invalid
 
-__all__ = ["MAX_BYTES", "MAX_DEPTH", "read_json"]
+__all__ = ["MAX_BYTES", "MAX_DEPTH", "NUL", "has_nul", "read_json"]
 
 MAX_BYTES = 32_000_000
 MAX_DEPTH = 64
 """Levels of arrays and objects. Deeper JSON is an attack rather than a message."""
 
+NUL = "has the character U+0000, which expressions and databases cannot keep"
+
 _BOM = b"\xef\xbb\xbf"
 _BYTE = re.compile(r" \(byte (\d+)\)")
 _LONG_INTEGER = re.compile(rb"[0-9]{19}")
-_SURROGATE = re.compile(rb"\\u[dD][89abAB][0-9a-fA-F]{2}(?!\\u[dD][c-fC-F])")
+_HIGH, _LOW = rb"\\u[dD][89abAB][0-9a-fA-F]{2}", rb"\\u[dD][c-fC-F][0-9a-fA-F]{2}"
+_HALF_PAIR = re.compile(rb"%b(?!%b)|(?<!%b)%b" % (_HIGH, _LOW, _HIGH, _LOW))
 _ALWAYS_EXACT = 15  # a double keeps any decimal number of 15 significant digits
 _INT64 = 2**63
 
@@ -38,6 +41,7 @@ def _exact(text: str) -> float | str:
     return value if math.isfinite(value) and Decimal(repr(value)) == Decimal(text) else text
 
 
+_encoder = msgspec.json.Encoder()
 _plain = msgspec.json.Decoder()
 _exactly = msgspec.json.Decoder(float_hook=_exact)
 
@@ -49,11 +53,13 @@ def read_json(
     max_depth: int = MAX_DEPTH,
     exact: bool = False,
     first_line: int = 1,
+    nul: bool = False,
 ) -> Any:
     """The value that ``body`` holds. Raises Invalid that says where in the text it is wrong.
 
     ``exact``: a number that neither a double nor 64 bits can hold is kept as the text of its digits,
-    so that no digit is lost. ``first_line`` is what to count lines from.
+    so that no digit is lost. ``first_line`` is what to count lines from. ``nul``: text
+    with U+0000 is let through, since the caller looks for it.
     """
     if len(body) > max_bytes:
         raise Invalid(
@@ -68,6 +74,9 @@ def read_json(
         raise _fault(text, error, first_line) from error
     if text.count(b"[") + text.count(b"{") > max_depth and _deeper(value, max_depth):
         raise _too_deep(max_depth)
+    if not nul and rb"\u0000" in text and _finds_nul(value):
+        detail = f"a text {NUL}"
+        raise Invalid(f"not usable: {detail}", code="nul", errors=[("", detail)])
     return _with_long_integers(value) if exact and _LONG_INTEGER.search(text) else value
 
 
@@ -82,6 +91,26 @@ def _deeper(value: Any, limit: int) -> bool:
             if isinstance(inner, dict | list)
         ]
     return bool(level)
+
+
+def has_nul(value: Any) -> bool:
+    """Whether a text or name in a JSON value has the character U+0000, which many systems cut texts at.
+
+    Raises TypeError, ValueError or RecursionError for what is no JSON value.
+    """
+    return rb"\u0000" in _encoder.encode(value) and _finds_nul(value)
+
+
+def _finds_nul(value: Any) -> bool:
+    match value:
+        case str():
+            return "\0" in value
+        case dict():
+            return any("\0" in str(name) or _finds_nul(entry) for name, entry in value.items())
+        case list():
+            return any(_finds_nul(entry) for entry in value)
+        case _:
+            return False
 
 
 def _with_long_integers(value: Any) -> Any:
@@ -110,11 +139,12 @@ def _fault(text: bytes, error: Exception, first_line: int) -> Invalid:
         detail = f"byte 0x{text[bad.start]:02x} is not UTF-8 ({bad.reason})"
         return Invalid(f"not UTF-8: {where}: {detail}", code="not_utf8", errors=[(where, detail)])
     detail = str(error).removeprefix("JSON is malformed: ")
-    surrogate = _SURROGATE.search(text)
+    surrogate = _HALF_PAIR.search(text)
     if surrogate and ("truncated" in detail or "surrogate" in detail):
         detail, at = "half of a surrogate pair is no character", surrogate.start()
     elif found := _BYTE.search(detail):
         detail, at = _BYTE.sub("", detail), int(found.group(1))
+        at -= detail.startswith("trailing")  # msgspec tells the place after the first of them
     elif "truncated" in detail:
         detail, at = "it ends too early" if text.strip() else "nothing is there", len(text)
     else:  # a number out of range: where it stands is not told

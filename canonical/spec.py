@@ -94,7 +94,9 @@ class Health:
             return False
         if self.fresh_within_s is None:
             return True
-        return self.last_good_at is not None and now - self.last_good_at <= timedelta(seconds=self.fresh_within_s)
+        return self.last_good_at is not None and now - self.last_good_at <= timedelta(
+            seconds=self.fresh_within_s
+        )
 
 
 async def _no_history(limit: int) -> Sequence[RawMessage]:
@@ -178,9 +180,13 @@ def installed(group: str) -> list[str]:
 def _load(group: str, kind: str, what: str) -> Any:
     found = [entry for entry in _entries(group) if entry.name == kind]
     if not found:
-        raise ConfigError(f"unknown {what} {kind!r}; installed: {', '.join(installed(group)) or 'none'}", key="kind")
+        raise ConfigError(
+            f"unknown {what} {kind!r}; installed: {', '.join(installed(group)) or 'none'}", key="kind"
+        )
     if len(found) > 1:
-        raise ConfigError(f"{what} {kind!r} is provided by several packages: {[e.value for e in found]}", key="kind")
+        raise ConfigError(
+            f"{what} {kind!r} is provided by several packages: {[e.value for e in found]}", key="kind"
+        )
     return found[0].load()
 
 

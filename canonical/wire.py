@@ -17,6 +17,8 @@ __all__ = ["Reference", "references"]
 class Reference(Struct, frozen=True):
     """A path from a variable (``data.lines[].item``) and its offset in the expression, in characters.
 
+    A name that is no identifier stands in brackets: ``message["header.x-id"]``.
+
     ``optional``: read by ``.?field`` or tested by ``has()``, so it may be missing.
     """
 
@@ -26,7 +28,9 @@ class Reference(Struct, frozen=True):
 
 
 Fields = list[tuple[int, int | bytes]]
-Scope = dict[str, str | None]
+Path = tuple[str, bool]
+"""A path, and whether it, or what it is reached by, may be missing."""
+Scope = dict[str, Path | None]
 """The variables that macros bind: the path that each stands for, or None where that is not known."""
 
 _ELEMENT = "[]"
@@ -134,19 +138,17 @@ class _Walk:
         ``optMap`` is a comprehension, too: over nothing, with the optional's value as accumulator.
         """
         init = _message(_message(body, 4), 6)
-        unwrapped = self.path(_message(init, 1), scope) if _text(init, 2) == "value" else None
-        accumulator = unwrapped[0] if unwrapped else None
         return {
             **scope,
             _text(body, 1): self.elements(_message(body, 2), scope),
-            _text(body, 3): accumulator or None,
+            _text(body, 3): self.path(_message(init, 1), scope) if _text(init, 2) == "value" else None,
         }
 
-    def elements(self, expr: bytes, scope: Scope) -> str | None:
+    def elements(self, expr: bytes, scope: Scope) -> Path | None:
         """The path of the elements of a list, be it a field or what ``map`` or ``filter`` makes of one."""
         path = self.path(expr, scope)
         if path is not None:
-            return f"{path[0]}{_ELEMENT}" if path[0] else None
+            return (f"{path[0]}{_ELEMENT}", path[1]) if path[0] else None
         call, comprehension = _message(expr, 6), _message(expr, 9)
         if _text(call, 2) == "orValue":
             return self.elements(_message(call, 1), scope)
@@ -154,19 +156,18 @@ class _Walk:
             return self.appended(_message(comprehension, 6), self.bound(comprehension, scope))
         return None
 
-    def appended(self, step: bytes, scope: Scope) -> str | None:
+    def appended(self, step: bytes, scope: Scope) -> Path | None:
         """The path of what a loop step appends to its list: ``accu + [x]``, with or without a condition."""
         call = _message(step, 6)
         match _text(call, 2), _messages(call, 3):
             case "_?_:_", [_, taken, _]:
                 return self.appended(taken, scope)
             case "_+_", [_, addition]:
-                element = self.path(_message(_message(addition, 7), 1), scope)
-                return (element[0] or None) if element else None
+                return self.path(_message(_message(addition, 7), 1), scope)
             case _:
                 return None
 
-    def path(self, expr: bytes, scope: Scope) -> tuple[str, bool] | None:
+    def path(self, expr: bytes, scope: Scope) -> Path | None:
         """(path, optional) of a variable with selections; ("", …) for a macro's own that has no path."""
         for field, body in _fields(expr):
             if not isinstance(body, bytes):
@@ -174,7 +175,7 @@ class _Walk:
             match field:
                 case 4:
                     name = _text(body, 1)
-                    return (scope[name] or "", False) if name in scope else (name, False)
+                    return scope[name] or ("", False) if name in scope else (name, False)
                 case 5:
                     inner = self.path(_message(body, 1), scope)
                     if inner is None:
@@ -187,7 +188,7 @@ class _Walk:
                     pass  # no path by itself
         return None
 
-    def selection(self, body: bytes, scope: Scope) -> tuple[str, bool] | None:
+    def selection(self, body: bytes, scope: Scope) -> Path | None:
         """``a.?b``, ``a[0]`` and ``a["b"]`` are paths too."""
         function = _text(body, 2)
         arguments = _messages(body, 3)
@@ -198,5 +199,5 @@ class _Walk:
         if inner is None or not constant:
             return None
         name = _text(constant, 6)
-        step = f".{name}" if name else _ELEMENT
+        step = f".{name}" if name.isidentifier() else f'["{name}"]' if name else _ELEMENT
         return (f"{inner[0]}{step}" if inner[0] else "", inner[1] or "?" in function)

@@ -56,6 +56,8 @@ npm_peers() {
 exec 9<scripts/servers.sh
 flock 9
 server mosquitto mosquitto mosquitto
+server mosquitto_pub mosquitto-clients
+server curl curl
 server node nodejs
 server npm npm
 npm_peers

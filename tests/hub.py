@@ -90,6 +90,11 @@ class HubProcess:
         self._running.send_signal(signal.SIGKILL)
         await self._running.wait()
 
+    async def end(self) -> None:
+        """Makes sure that it is gone."""
+        if not self.dead:
+            await self.kill9()
+
     @property
     def code(self) -> int:
         """The exit code of the process that has ended."""

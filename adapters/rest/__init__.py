@@ -63,7 +63,6 @@ adapters:
 routes:
   asn-to-erp:
     on: [procurement.asn.received]
-    to: erp
-    target: {path: "deliveries/{data.asn}", method: PUT, receipt: /number}
+    to: {adapter: erp, path: "deliveries/{data.asn}", method: PUT, receipt: /number}
 """,
 )

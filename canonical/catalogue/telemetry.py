@@ -32,7 +32,7 @@ class MeasurementRecorded(Value, frozen=True, kw_only=True):
 
 
 class Gap(Value, frozen=True, kw_only=True):
-    """Values that are lost, or may be: between when and when, and why. `tags`: which, where it is not all of them."""
+    """Values that are lost, or may be: between when and when, and why. `tags`: which, if not all of them."""
 
     from_: Instant = field(name="from")
     to: Instant

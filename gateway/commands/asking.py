@@ -47,7 +47,9 @@ def _key(key_file: Path | None) -> str:
         try:
             key = key_file.read_text().strip()
         except (OSError, UnicodeDecodeError) as error:
-            raise ConfigError(f"--key-file {key_file}: {getattr(error, 'strerror', None) or 'is no text'}") from error
+            raise ConfigError(
+                f"--key-file {key_file}: {getattr(error, 'strerror', None) or 'is no text'}"
+            ) from error
     else:
         key = os.environ.get("CROSSPLANT_API_KEY", "").strip()
     if not key:
@@ -56,7 +58,9 @@ def _key(key_file: Path | None) -> str:
             "`crossplant keys create NAME --role viewer --data DIR` makes one"
         )
     if not key.isascii() or not key.isprintable():
-        raise ConfigError("the API key has characters that no key has; is it the whole key, and nothing else?")
+        raise ConfigError(
+            "the API key has characters that no key has; is it the whole key, and nothing else?"
+        )
     return key
 
 

@@ -39,7 +39,9 @@ class Client:
     def __init__(self, url: str, key: str) -> None:
         parts = urlsplit(url)
         if parts.scheme not in ("http", "https") or not parts.hostname or parts.username is not None:
-            raise ConfigError(f"{url!r} is not the address of a gateway; write http://HOST:PORT or https://HOST")
+            raise ConfigError(
+                f"{url!r} is not the address of a gateway; write http://HOST:PORT or https://HOST"
+            )
         self._url, self._secure, self._netloc = url.rstrip("/"), parts.scheme == "https", parts.netloc
         self._headers = {"Authorization": f"Bearer {key}", "Accept": "application/json"}
 
@@ -60,10 +62,10 @@ class Client:
                 return
             page, target = self._json("GET", target, None)
             for item in page["items"] if isinstance(page, dict) else page:
+                yield item
+                seen += 1
                 if seen == at_most:
                     return
-                seen += 1
-                yield item
 
     def stream(self, path: str, query: Query | None = None, *, after: str = "") -> Iterator[tuple[str, Any]]:
         """(id, data) of server-sent events until the gateway ends the stream. Raises GatewayError.
@@ -110,13 +112,13 @@ class Client:
             raise GatewayError(f"{self._url} did not answer in time") from error
         except ConnectionRefusedError as error:
             raise GatewayError(
-                f"no hub answers at {self._url} (connection refused): start one with `crossplant run --config "
-                "PATH`, or say where it is with --url or CROSSPLANT_URL"
+                f"no hub answers at {self._url} (connection refused): start one with "
+                "`crossplant run --config PATH`, or say where it is with --url or CROSSPLANT_URL"
             ) from error
         except ssl.SSLCertVerificationError as error:
             raise GatewayError(
-                f"the certificate of {self._url} is not trusted ({error.verify_message}): name its authority's PEM "
-                "file in SSL_CERT_FILE"
+                f"the certificate of {self._url} is not trusted ({error.verify_message}): "
+                "name its authority's PEM file in SSL_CERT_FILE"
             ) from error
         except (OSError, HTTPException) as error:
             raise GatewayError(f"{self._url} cannot be asked: {_reason(error)}") from error
@@ -174,7 +176,7 @@ def _fault(entry: Any) -> str:
 
 
 def _server_sent(answer: HTTPResponse) -> Iterator[tuple[str, Any]]:
-    identifier, lines = "", []
+    identifier, lines = "", list[str]()
     for raw in answer:
         line = raw.decode("utf-8", "replace").rstrip("\r\n")
         name, _, value = line.partition(":")

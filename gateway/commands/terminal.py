@@ -6,9 +6,10 @@ import json
 import re
 import sys
 from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime
 from typing import Any
 
-__all__ = ["details", "say", "show", "show_json", "show_table", "visible"]
+__all__ = ["details", "moment", "say", "show", "show_json", "show_table", "visible"]
 
 _CONTROL = re.compile("[\x00-\x08\x0a-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
 _CELL = 72
@@ -20,9 +21,9 @@ def visible(value: object) -> str:
     return _CONTROL.sub(lambda found: found[0].encode("unicode_escape").decode(), text)
 
 
-def show(text: str = "") -> None:
+def show(text: str = "", *, end: str = "\n") -> None:
     """A line of data, to stdout at once."""
-    sys.stdout.write(f"{text}\n")
+    sys.stdout.write(f"{text}{end}")
     sys.stdout.flush()
 
 
@@ -62,3 +63,17 @@ def details(pairs: Iterable[tuple[str, object]]) -> None:
 def _cell(value: object) -> str:
     text = visible(value)
     return text[: _CELL - 1] + "…" if len(text) > _CELL and sys.stdout.isatty() else text
+
+
+def moment(value: object) -> str:
+    """A moment as the API gives it, seconds since 1970 or RFC 3339, as ``2026-03-02 10:15:00Z``."""
+    if value is None or value == "":
+        return ""
+    if isinstance(value, int | float):
+        at = datetime.fromtimestamp(value, UTC)
+    else:
+        try:
+            at = datetime.fromisoformat(str(value)).astimezone(UTC)
+        except ValueError:
+            return visible(value)
+    return at.strftime("%Y-%m-%d %H:%M:%SZ")

@@ -145,6 +145,7 @@ async def rig(tmp_path: Path, free_port: Callable[[], int]) -> AsyncIterator[Rig
         yield built
         code = await hub.stop()
     finally:
+        await hub.end()
         await built.site.shut()
     assert code == 0, hub.log()[-3000:]
 

@@ -101,12 +101,15 @@ async def rig(
             SETTINGS.format(host=LOOPBACK, port=port, opcua=proxy.port, mqtt=mosquitto.port, target=target)
         )
         hub = HubProcess(tmp_path, settings, port)
-        await hub.start()
-        assert not hub.dead, hub.log()
-        yield Rig(hub, proxy, historian)
-        proxy.heal()
-        code = await hub.stop()
-    await runner.cleanup()
+        try:
+            await hub.start()
+            assert not hub.dead, hub.log()
+            yield Rig(hub, proxy, historian)
+            proxy.heal()
+            code = await hub.stop()
+        finally:
+            await hub.end()
+            await runner.cleanup()
     assert code == 0, hub.log()[-3000:]
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 import sqlite3
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
 import pytest
@@ -69,14 +69,16 @@ async def started(hub: HubProcess) -> None:
 
 
 @pytest.fixture
-def rig(
+async def rig(
     tmp_path: Path, start_mosquitto: StartMosquitto, free_port: Callable[[], int]
-) -> tuple[HubProcess, int, int]:
+) -> AsyncIterator[tuple[HubProcess, int, int]]:
     """The hub, the broker's port and the ERP's."""
     broker = start_mosquitto(extra=INFLIGHT)
     port, target = free_port(), free_port()
     settings = deployment(tmp_path, port=port, broker=broker.port, target=target)
-    return HubProcess(tmp_path, settings, port), broker.port, target
+    hub = HubProcess(tmp_path, settings, port)
+    yield hub, broker.port, target
+    await hub.end()
 
 
 async def test_every_failpoint_is_survived(rig: tuple[HubProcess, int, int], tmp_path: Path) -> None:
