@@ -1,0 +1,266 @@
+"""Notifications → raw messages, and everything that is written down beside them: gaps, status, tags refused.
+
+All of it goes through one buffer in the order in which it happened, so that the journal tells the story.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from datetime import datetime
+from typing import Literal
+
+from msgspec.structs import replace
+
+from adapters.opcua.buffer import Arrival, Buffer
+from adapters.opcua.builtin import instant
+from adapters.opcua.config import OpcuaConfig
+from adapters.opcua.durable import Durable, encode_durable
+from adapters.opcua.notification import Change, Publication, WireError, read_changes
+from adapters.opcua.quality import overflowed, quality
+from adapters.opcua.reading import (
+    CONTENT_TYPE,
+    UNREADABLE,
+    Gap,
+    Note,
+    Notification,
+    Reading,
+    encode_body,
+)
+from adapters.opcua.subscribe import Subscribed
+from canonical.event import new_id
+from canonical.ports import RawMessage
+from canonical.spec import AdapterContext
+
+__all__ = ["Intake", "Status"]
+
+Status = Literal["online", "stale", "offline"]
+NO_SESSION = "none"
+
+
+class Intake:
+    """Where a connection's notifications become raw messages. Lives as long as the source."""
+
+    def __init__(self, settings: OpcuaConfig, context: AdapterContext, buffer: Buffer) -> None:
+        self._context, self._buffer = context, buffer
+        self._labels = [(tag.node, tag.tag, settings.equipment_of(tag)) for tag in settings.tags]
+        self._everywhere = sorted(
+            {settings.equipment} if settings.equipment else {e for _, _, e in self._labels}
+        )
+        self._last_ticks: dict[int, int] = {}
+        self._refused: dict[int, int] = {}
+        self._announced: Status | None = None
+        self._units: Mapping[int, str] = {}
+        self.session = NO_SESSION
+        self.durable: Durable | None = None
+        self.heard_at: datetime | None = None
+        self._loss: tuple[datetime, str] | None = None
+
+    def remember(self, durable: Durable | None) -> None:
+        """Starts from where the last process stopped."""
+        self.durable = durable
+        self.heard_at = durable.heard_at if durable else None
+
+    def begin(self, subscribed: Subscribed) -> None:
+        """A subscription stands; what was lost until now is written down with its first notification."""
+        self.durable, self._units = subscribed.durable, subscribed.units
+        if subscribed.lost_by is not None and self.heard_at is not None:
+            self._loss = (self.heard_at, subscribed.lost_by)
+
+    def forget(self) -> None:
+        """The subscription is gone, or must not be taken up again."""
+        if self.durable is not None:
+            self.durable = replace(self.durable, subscription_id=0)
+
+    async def deliver(self, publication: Publication) -> None:
+        """Takes one notification in; returns when there was room for it."""
+        now = self._context.clock()
+        self._context.health.connected = True
+        await self._came_online(publication, now)
+        if not publication.keep_alive:
+            await self._values(publication, now)
+        self.heard_at = now
+
+    async def missed(self, count: int, last: int) -> None:
+        """``count`` notifications up to ``last`` were sent, did not arrive, and cannot be sent again."""
+        now = self._context.clock()
+        self._context.log.warning("opcua_notifications_lost", count=count)
+        gap = Gap(from_=_text(self.heard_at or now), to=_text(now), reason="notification_lost")
+        self.durable = self._known.at(last, now)
+        await self._note("online", "notification_lost", now, gap=gap)
+
+    async def lost(self, reason: str) -> None:
+        """Values no longer come: stale, or offline when they never did. Written down once."""
+        if self._announced in ("stale", "offline"):
+            return
+        self._announced = "stale" if self._announced else "offline"
+        await self._note(self._announced, reason, self._context.clock())
+
+    async def refused(self, codes: Mapping[int, int]) -> None:
+        """Takes note of the tags that the server refuses (handle → StatusCode).
+
+        Each gets a bad reading without a value, once, until it is watched again or refused otherwise.
+        """
+        now = self._context.clock()
+        new = {handle: code for handle, code in codes.items() if self._refused.get(handle) != code}
+        self._refused = dict(codes)
+        if self.durable is not None:
+            self.durable = self.durable.without(codes)
+        if new:
+            readings = [
+                self._reading(Change(handle, None, "Null", code, 0, 0), _text(now))
+                for handle, code in new.items()
+            ]
+            await self._put(self._raw(new_id(), now, self._notification(0, readings)))
+        self._describe()
+
+    def _describe(self) -> None:
+        """Health in words: how many tags are watched, and which are not."""
+        total = len(self._labels)
+        names = [self._labels[handle][1] for handle in sorted(self._refused)]
+        some = ", ".join(names[:5]) + (" …" if len(names) > 5 else "")
+        refused = f"; refused: {some}" if names else ""
+        self._context.health.detail = f"{total - len(names)} of {total} tags are watched{refused}"
+
+    async def _came_online(self, publication: Publication, now: datetime) -> None:
+        """Status and gap, as soon as the new connection is seen to work."""
+        if self._loss is None:
+            if self._announced != "online":
+                self._announced = "online"
+                await self._note("online", "connected", now, last_seq=publication.sequence)
+            return
+        since, reason = self._loss
+        self._loss, self._announced = None, "online"
+        self._context.log.warning("opcua_gap", since=_text(since), until=_text(now), reason=reason)
+        gap = Gap(from_=_text(since), to=_text(now), reason=reason)
+        await self._note("online", reason, now, gap=gap, last_seq=publication.sequence)
+
+    async def _values(self, publication: Publication, now: datetime) -> None:
+        raw_id = f"{self._known.epoch}-{publication.sequence:08d}"
+        try:
+            changes = [change for data in publication.data for change in read_changes(data)]
+        except WireError as error:
+            await self._unreadable(raw_id, publication, now, error)
+            return
+        await self._overflowed(changes, now)
+        readings = [self._reading(change) for change in changes if change.handle < len(self._labels)]
+        if readings:
+            raw = self._raw(raw_id, now, self._notification(publication.sequence, readings))
+            await self._put(raw, publication.sequence)
+        if any(quality(change.status) == "good" for change in changes):
+            self._context.health.last_good_at = now
+
+    async def _unreadable(
+        self, raw_id: str, publication: Publication, now: datetime, error: WireError
+    ) -> None:
+        """Keeps the bytes: they become a dead letter that says what is wrong with them."""
+        raw = RawMessage(
+            adapter=self._context.name,
+            id=raw_id,
+            body=b"".join(publication.data),
+            received_at=now,
+            content_type=UNREADABLE,
+            attributes={"sequence": publication.sequence, "fault": str(error)},
+        )
+        await self._put(raw, publication.sequence)
+
+    def _reading(self, change: Change, at: str | None = None) -> Reading:
+        node, tag, equipment = self._labels[change.handle]
+        return Reading(
+            node=node,
+            tag=tag,
+            equipment=equipment,
+            value=change.value,
+            type=change.type,
+            status=change.status,
+            source_time=at or instant(change.source_ticks),
+            server_time=instant(change.server_ticks),
+            uom=self._units.get(change.handle),
+        )
+
+    async def _overflowed(self, changes: Iterable[Change], now: datetime) -> None:
+        """Writes down, per equipment, between which values the server's full queue lost others."""
+        found: dict[str, list[tuple[str, str, str]]] = {}
+        for change in changes:
+            before = self._last_ticks.get(change.handle, 0)
+            self._last_ticks[change.handle] = change.source_ticks
+            if overflowed(change.status) and change.handle < len(self._labels):
+                _, tag, equipment = self._labels[change.handle]
+                until = instant(change.source_ticks) or _text(now)
+                since = instant(min(before, change.source_ticks)) or _text(self.heard_at or now)
+                found.setdefault(equipment, []).append((since, until, tag))
+        for equipment, lost in found.items():
+            gap = Gap(
+                from_=min(since for since, _, _ in lost),
+                to=max(until for _, until, _ in lost),
+                reason="queue_overflow",
+                tags=sorted({tag for _, _, tag in lost}),
+            )
+            await self._note("online", "queue_overflow", now, gap=gap, equipment=[equipment])
+
+    async def _note(
+        self,
+        status: Status,
+        reason: str,
+        now: datetime,
+        *,
+        gap: Gap | None = None,
+        last_seq: int | None = None,
+        equipment: list[str] | None = None,
+    ) -> None:
+        if last_seq is None and self.durable is not None:
+            last_seq = self.durable.last
+        note = Note(
+            session=self.session,
+            status=status,
+            at=_text(now),
+            reason=reason,
+            equipment=equipment or self._everywhere,
+            last_seq=last_seq,
+            gap=gap,
+        )
+        await self._put(self._raw(new_id(), now, note))
+
+    def _notification(self, sequence: int, readings: list[Reading]) -> Notification:
+        subscription = self.durable.subscription_id if self.durable else 0
+        return Notification(
+            session=self.session, subscription=subscription, sequence=sequence, values=readings
+        )
+
+    def _raw(self, raw_id: str, now: datetime, body: Notification | Note) -> RawMessage:
+        attributes: dict[str, str | int | float | bool] = {"session": self.session}
+        if isinstance(body, Note):
+            attributes |= {"status": body.status, "reason": body.reason}
+        else:
+            attributes |= {"sequence": body.sequence, "count": len(body.values)}
+        return RawMessage(
+            adapter=self._context.name,
+            id=raw_id,
+            body=encode_body(body),
+            received_at=now,
+            content_type=CONTENT_TYPE,
+            attributes=attributes,
+        )
+
+    @property
+    def _known(self) -> Durable:
+        assert self.durable is not None  # a notification comes with a subscription
+        return self.durable
+
+    async def _put(self, raw: RawMessage, sequence: int | None = None) -> None:
+        """Waits for room; only then does a notification count as taken in."""
+        durable = self.durable
+        if durable is not None and sequence is not None:
+            durable = durable.at(sequence, raw.received_at)
+        await self._buffer.put(
+            Arrival(
+                raw=raw,
+                epoch=durable.epoch if durable else "",
+                sequence=sequence,
+                state=encode_durable(durable) if durable else None,
+            )
+        )
+        self.durable = durable
+
+
+def _text(moment: datetime) -> str:
+    return moment.isoformat().replace("+00:00", "Z")

@@ -1,0 +1,239 @@
+"""Deployment: everything that an operator writes, checked as far as one look can.
+
+What needs a second look, across parts or into expressions, is in ``config.check``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Self
+from zoneinfo import ZoneInfo
+
+from pydantic import Field, SecretStr, field_validator, model_validator
+
+from canonical.catalogue import Domain
+from canonical.duration import Duration, Size
+from config.adapter import AdapterConfig, Codes, FormatConfig, options_model
+from config.part import Name, Part, Timezone
+from config.route import Bound, Retry, Route, Target
+
+__all__ = [
+    "AdapterConfig",
+    "Case",
+    "Codes",
+    "Deployment",
+    "Expectation",
+    "ExpectedDelivery",
+    "ExpectedEvent",
+    "FormatConfig",
+    "Gateway",
+    "Journal",
+    "Partner",
+    "PartnerId",
+    "Plant",
+    "Retry",
+    "Route",
+    "Sent",
+    "ServiceLevel",
+    "Target",
+    "Tls",
+]
+
+_DAY_S = 86_400.0
+_PEM = "-----BEGIN "
+
+
+class Tls(Part):
+    """The gateway's certificate, both as PEM text, best by ``${file:…}``."""
+
+    certificate: str = Field(description="The certificate with its chain, PEM.")
+    key: SecretStr = Field(description="Its private key, PEM, by reference.")
+
+    @field_validator("certificate")
+    @classmethod
+    def _certificate(cls, text: str) -> str:
+        if not text.lstrip().startswith(_PEM):
+            raise ValueError("this is no PEM text; write ${file:path/to/certificate.pem}")
+        return text
+
+    @field_validator("key")
+    @classmethod
+    def _key(cls, secret: SecretStr) -> SecretStr:
+        if not secret.get_secret_value().lstrip().startswith(_PEM):
+            raise ValueError("this is no PEM text; write ${file:path/to/key.pem}")
+        return secret
+
+
+class Gateway(Part):
+    """Where people and systems reach the hub over HTTP."""
+
+    bind: str = Field("127.0.0.1", min_length=1, description="The address to listen on.")
+    port: int = Field(8080, ge=0, le=65_535, description="The TCP port; 0 takes a free one.")
+    tls: Tls | None = Field(None, description="With it HTTPS, without it HTTP.")
+
+
+class Journal(Part):
+    """How long history is kept. Nothing is removed that a route or read model has not passed."""
+
+    retain: Duration = Field(30 * _DAY_S, gt=0, description="How long events are kept.")
+    retain_size: Size = Field(
+        20_000_000_000, gt=0, description="How much is kept; when it is full, sources have to wait."
+    )
+
+
+class Plant(Part):
+    """A site with its own clock and systems."""
+
+    name: str = Field(min_length=1, description="Its name for people.")
+    timezone: Timezone = Field(description="Its IANA time zone.")
+    legal_entity: str | None = Field(None, description="The company that it belongs to.")
+
+
+class PartnerId(Part):
+    """One of the ids under which a partner is known in interchanges."""
+
+    qualifier: str = Field(
+        min_length=1, description='What kind of id it is: EDIFACT 0007, X12 I05 ("14" is GS1).'
+    )
+    id: str = Field(min_length=1, description="The id, such as a GLN.")
+
+
+class Partner(Part):
+    """A supplier, customer or carrier that messages are exchanged with."""
+
+    name: str | None = Field(None, description="Its name for people.")
+    ids: list[PartnerId] = Field(default=[], description="The ids under which it sends and receives.")
+    timezone: Timezone | None = Field(None, description="The zone of its times without one; default: UTC.")
+
+
+class ServiceLevel(Part):
+    """What is promised for the messages of a domain, and measured."""
+
+    domain: Domain = Field(description="The domain of the catalogue that it is about.")
+    plants: list[Name] | None = Field(None, min_length=1, description="Only these; default: each by itself.")
+    route: Name | None = Field(None, description="Only deliveries of this route; default: all.")
+    latency: Duration | None = Field(
+        None, gt=0, description="From taking a message in until its target has it, at most."
+    )
+    target: float = Field(0.99, gt=0, le=1, description="The part of messages that must keep the latency.")
+    window: Duration = Field(_DAY_S, gt=0, description="The time over which it is measured.")
+    backlog_age: Duration | None = Field(None, gt=0, description="How old the oldest waiting one may be.")
+    failed_rate: float | None = Field(None, ge=0, le=1, description="The part that may fail for good.")
+    owner: str | None = Field(None, description="The team that is told.")
+
+    @model_validator(mode="after")
+    def _something(self) -> Self:
+        if self.latency is None and self.backlog_age is None and self.failed_rate is None:
+            raise ValueError("needs at least one of latency, backlog_age and failed_rate")
+        return self
+
+
+class Sent(Part):
+    """The message of a case, as if it came in through an adapter."""
+
+    adapter: Name = Field(description="The adapter that takes it in.")
+    file: Path | None = Field(None, description="A file with its body, relative to this one.")
+    body: Any = Field(None, description="The body itself: text, or what becomes JSON.")
+    attributes: dict[str, str | int | float | bool] = Field(
+        default={}, description="What the transport would know, such as topic."
+    )
+
+    @model_validator(mode="after")
+    def _one(self) -> Self:
+        if (self.file is None) == (self.body is None):
+            raise ValueError("needs either file or body")
+        return self
+
+
+class ExpectedEvent(Part):
+    """An event that must come of it."""
+
+    type: str = Field(description="Its type, a suffix of the catalogue.")
+    contains: Any = Field(None, description="What its data must hold, at least.")
+
+
+class ExpectedDelivery(Part):
+    """A delivery that must come of it."""
+
+    route: Name = Field(description="The route that makes it.")
+    contains: Any = Field(None, description="What its payload must hold, at least.")
+
+
+class Expectation(Part):
+    """What must come of a message: these and no others, of each that is given."""
+
+    events: list[ExpectedEvent] | None = Field(None, description="The events, in order.")
+    deliveries: list[ExpectedDelivery] | None = Field(None, description="The deliveries, in any order.")
+
+
+class Case(Part):
+    """A test of the deployment itself, for `crossplant test`."""
+
+    name: str = Field(min_length=1, description="What it shows, in words.")
+    send: Sent = Field(description="The message.")
+    expect: Expectation = Field(description="What must come of it.")
+
+
+class Deployment(Part):
+    """The whole configuration of a hub. The names in its mappings are identities: of metrics, logs,
+    cursors and event sources."""
+
+    company: Name = Field(description="The company, the top level of equipment paths.")
+    gateway: Gateway = Field(default=Gateway(), description="HTTP for people and systems.")
+    journal: Journal = Field(default=Journal(), description="How much history is kept.")
+    plants: dict[Name, Plant] = Field(default={}, description="The plants by name.")
+    partners: dict[Name, Partner] = Field(default={}, description="The partners by name.")
+    adapters: dict[Name, AdapterConfig] = Field(default={}, description="The connections by name.")
+    routes: dict[Name, Route] = Field(default={}, description="The routes by name.")
+    service_levels: dict[Name, ServiceLevel] = Field(default={}, description="What is promised, by name.")
+    crosswalks: list[Path] = Field(
+        default=[], description="CSV files with crosswalk rows, relative to this file."
+    )
+    tests: list[Case] = Field(default=[], description="The deployment's own tests.")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _tidy(cls, value: Any) -> Any:
+        """Sections without content count as absent; a route's target learns its adapter's kind."""
+        if not isinstance(value, Mapping):
+            return value
+        sections = {name: section for name, section in value.items() if section is not None}
+        routes = sections.get("routes")
+        if isinstance(routes, Mapping):
+            sections["routes"] = {
+                name: _bound(route, sections.get("adapters")) for name, route in routes.items()
+            }
+        return sections
+
+    def timezone(self, adapter: str) -> ZoneInfo:
+        """The zone of an adapter's times without one: its own, else its plant's or partner's, else UTC."""
+        settings = self.adapters[adapter]
+        plant = self.plants.get(settings.plant or "")
+        partner = self.partners.get(settings.partner or "")
+        zones = (settings.timezone, plant.timezone if plant else None, partner.timezone if partner else None)
+        return next((zone for zone in zones if zone is not None), ZoneInfo("UTC"))
+
+    def event_source(self, adapter: str) -> str:
+        """The CloudEvents ``source`` of an adapter's events (domain.md, 1)."""
+        settings = self.adapters[adapter]
+        if settings.plant:
+            return f"/plants/{settings.plant}/adapters/{adapter}"
+        if settings.partner:
+            return f"/partners/{settings.partner}/adapters/{adapter}"
+        return f"/adapters/{adapter}"
+
+
+def _bound(route: Any, adapters: Any) -> Any:
+    """A route as written, its target bound to the kind of the adapter that it names."""
+    if not isinstance(route, Mapping) or "to" not in route or not isinstance(adapters, Mapping):
+        return route
+    target = route["to"]
+    name = target.get("adapter") if isinstance(target, Mapping) else target
+    adapter = adapters.get(name) if isinstance(name, str) else None
+    kind = adapter.get("kind") if isinstance(adapter, Mapping) else getattr(adapter, "kind", None)
+    try:
+        options_model(kind) if isinstance(kind, str) else None
+    except ValueError:
+        return route
+    return {**route, "to": Bound(target, kind)} if isinstance(kind, str) else route

@@ -1,0 +1,148 @@
+"""One route as configured: which events, made into what, delivered where and how."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Literal, NamedTuple, Self
+
+from pydantic import BaseModel, Field, SerializeAsAny, ValidationInfo, field_validator, model_validator
+
+from canonical import catalogue, spec
+from canonical.duration import Duration
+from config.adapter import Codes, FormatConfig, validated
+from config.part import Name, Part
+
+__all__ = ["Bound", "Retry", "Route", "Target", "expand"]
+
+_HOUR_S = 3600.0
+
+
+class Retry(Part):
+    """How long and how often a delivery is tried again; bounded by time, not by attempts."""
+
+    first: Duration = Field(0.5, gt=0, description="The first pause; the next ones double, with jitter.")
+    max: Duration = Field(300.0, gt=0, description="The longest pause.")
+    give_up_after: Duration = Field(
+        24 * _HOUR_S, gt=0, description="Then it becomes a dead letter; outages of the target do not count."
+    )
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Self:
+        if not self.first <= self.max <= self.give_up_after:
+            raise ValueError("needs first ≤ max ≤ give_up_after")
+        return self
+
+
+class Bound(NamedTuple):
+    """A target as written, with the kind of its adapter, which only the deployment knows."""
+
+    written: Any
+    kind: str
+
+
+class Target(Part):
+    """The adapter that delivers, and what the route sets for its deliveries (text in it is a template).
+
+    ``options`` is an instance of the kind's target model; None when the kind has none, or when the
+    route stands by itself, outside a deployment.
+    """
+
+    adapter: Name = Field(description="The adapter's name.")
+    kind: str | None = Field(None, exclude=True, description="The adapter's kind; filled in, not written.")
+    options: SerializeAsAny[BaseModel] | None = Field(
+        None, repr=False, validate_default=True, description="The options that its kind lets a route set."
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _split(cls, value: Any) -> Any:
+        written, kind = value if isinstance(value, Bound) else (value, None)
+        if isinstance(written, str):
+            return {"adapter": written, "kind": kind}
+        if not isinstance(written, Mapping):
+            return written
+        own = {key: entry for key, entry in written.items() if key != "adapter"}
+        adapter = {"adapter": written["adapter"]} if "adapter" in written else {}
+        return {**adapter, "kind": kind, "options": own}
+
+    @field_validator("options", mode="plain")
+    @classmethod
+    def _own(cls, options: Any, info: ValidationInfo) -> Any:
+        kind = info.data.get("kind")
+        model = spec.adapter_spec(kind).target if kind else None
+        if model is not None:
+            return validated(model, options or {})
+        if kind and options:
+            raise ValueError(f"a route sets nothing for kind {kind!r}: write the adapter's name only")
+        return None
+
+
+class Route(Part):
+    """Events of some types and plants, mapped and delivered in order. Renaming it starts a new one,
+    unless ``was`` names the old."""
+
+    on: list[str] = Field(
+        min_length=1,
+        description="Event types: suffixes of the catalogue, v1 unless said; `telemetry.*` takes a domain.",
+    )
+    plants: list[Name] | None = Field(None, min_length=1, description="Only events of these; default: all.")
+    when: str | None = Field(None, min_length=1, description="CEL over event and data that must be true.")
+    codes: Codes | None = Field(
+        None, description="The target system's codes: canonical ones are translated into them."
+    )
+    map: dict[str, Any] | None = Field(
+        None,
+        description="The payload: each field is CEL over event and data; mappings and lists nest. "
+        "Default: the event's data.",
+    )
+    format: FormatConfig = Field(
+        {"kind": "json"}, validate_default=True, description="How the payload is written."
+    )
+    to: Target = Field(description="The adapter that delivers; a mapping sets options beside `adapter`.")
+    mode: Literal["live"] = Field("live", description="live: deliver.")
+    order: Literal["key", "none"] | None = Field(
+        None, description="In order within a key, or not; default: the catalogue's (telemetry none)."
+    )
+    retry: Retry = Field(default=Retry(), description="When and how long it is tried again.")
+    start: Literal["now", "beginning"] = Field(
+        "now", alias="from", description="A new route begins with what comes in from now on, or the oldest."
+    )
+    was: Name | None = Field(None, description="The name it had: it goes on where that one stood.")
+    owner: str | None = Field(None, description="The team that its exceptions go to.")
+
+    @field_validator("mode", mode="before")
+    @classmethod
+    def _live(cls, mode: Any) -> Any:
+        if mode == "shadow":
+            raise ValueError("shadow routes are not there yet; leave `mode` out, or write live")
+        return mode
+
+    @field_validator("map", mode="before")
+    @classmethod
+    def _fields(cls, fields: Any) -> Any:
+        if isinstance(fields, str):
+            raise ValueError("must be a mapping of fields; mapping by a Python function is not there yet")
+        return fields
+
+    @property
+    def types(self) -> list[catalogue.EventType]:
+        """The event types of ``on``, wildcards expanded, each once. Raises catalogue.UnknownType."""
+        return list(dict.fromkeys(entry for name in self.on for entry in expand(name)))
+
+    @property
+    def ordered(self) -> bool:
+        """Whether deliveries of one key keep their order: as written, else as the catalogue has it."""
+        if self.order is not None:
+            return self.order == "key"
+        return any(entry.ordered for entry in self.types)
+
+
+def expand(name: str) -> list[catalogue.EventType]:
+    """The types that one entry of ``on`` names. Raises catalogue.UnknownType when there is none."""
+    if not name.endswith(".*"):
+        return [catalogue.get(name)]
+    prefix = name.removeprefix("com.crossplant.")[:-1]
+    found = [entry for entry in catalogue.all_types() if entry.suffix.startswith(prefix)]
+    if not found or prefix == ".":
+        raise catalogue.UnknownType(name)
+    return found

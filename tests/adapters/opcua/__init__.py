@@ -1,0 +1,1 @@
+"""The OPC UA adapter, against node-opcua and, for exotic values, asyncua's own server in another process."""

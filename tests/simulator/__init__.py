@@ -1,0 +1,1 @@
+"""The simulated company, met by clients of its protocols that are not its own."""
