@@ -179,4 +179,4 @@ def _scalar(shape: Shape, value: Any) -> Any:
 
 def pointer_step(name: str) -> str:
     """A name as a step of a JSON pointer (RFC 6901)."""
-    return name.replace("~", "~0").replace("/", "~1")
+    return name if name.isidentifier() else name.replace("~", "~0").replace("/", "~1")
