@@ -222,6 +222,7 @@ class Ingest:
             return None
         raw, now = message.raw, self._clock().timestamp()
         fault = message.invalid[0] if message.invalid else None
+        event = message.events[0] if message.events else None
         return DeadLetter(
             kind="message",
             stage=Stage.RECEIVING.value,
@@ -229,8 +230,8 @@ class Ingest:
             error=fault.message if fault else outcome.errors[0][1],
             errors=outcome.errors,
             adapter=raw.adapter,
-            plant=intake.plant or "",
-            type=message.events[0].type if message.events else "",
+            plant=intake.plant or (event.plantid if event else None) or "",
+            type=event.type if event else "",
             message_id=raw.id,
             body=raw.body,
             content_type=raw.content_type,

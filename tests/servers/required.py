@@ -15,7 +15,8 @@ SEARCH_PATH = os.pathsep.join([os.environ.get("PATH", os.defpath), "/usr/sbin", 
 def requires_server(name: str) -> None:
     """Returns when the server is installed; else the test is reported as *not run*, by name, with the reason.
 
-    With CROSSPLANT_REQUIRE_SERVICES=1 it fails instead. Names: "mosquitto", "mosquitto_pub", "curl", "node-opcua".
+    With CROSSPLANT_REQUIRE_SERVICES=1 it fails instead. Names: "mosquitto", "mosquitto_pub", "curl",
+    "node-opcua".
     """
     reason = _missing(name)
     if reason is None:
@@ -37,14 +38,9 @@ def _missing(name: str) -> str | None:
     match name:
         case "mosquitto":
             return None if _find("mosquitto") else "mosquitto is not installed (Debian: mosquitto)"
-        case "mosquitto_pub":
-            return (
-                None
-                if _find("mosquitto_pub")
-                else "mosquitto_pub is not installed (Debian: mosquitto-clients)"
-            )
-        case "curl":
-            return None if _find("curl") else "curl is not installed (Debian: curl)"
+        case "mosquitto_pub" | "curl":
+            package = {"mosquitto_pub": "mosquitto-clients", "curl": "curl"}[name]
+            return None if _find(name) else f"{name} is not installed (Debian: {package})"
         case "node-opcua":
             if _find("node") is None:
                 return "node is not installed (Debian: nodejs and npm)"
