@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 if TYPE_CHECKING:
     from gateway.commands.client import Client
 
-__all__ = ["AsJson", "KeyFile", "Url", "ask"]
+__all__ = ["DEFAULT_URL", "AsJson", "KeyFile", "Url", "ask"]
 
 Url = Annotated[
     str, typer.Option("--url", envvar="CROSSPLANT_URL", help="Where the gateway is.", metavar="URL")
@@ -62,8 +62,3 @@ def _key(key_file: Path | None) -> str:
             "the API key has characters that no key has; is it the whole key, and nothing else?"
         )
     return key
-
-
-def field(item: Any, *names: str) -> Any:
-    """The first of these fields that an answer has, else None."""
-    return next((item[name] for name in names if isinstance(item, dict) and item.get(name) is not None), None)

@@ -1,0 +1,55 @@
+"""The outcomes of one ``send`` as they come in."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+
+from canonical.errors import CrossplantError
+from canonical.ports import Accepted, Delivery, Failed, NotTried, SinkOutcome, Unknown
+
+__all__ = ["Batch"]
+
+
+class Batch:
+    """Deliveries, which of them were sent, and what became of each."""
+
+    def __init__(self, deliveries: Sequence[Delivery]) -> None:
+        self.deliveries = deliveries
+        self.settled = asyncio.Event()
+        self._outcomes: list[SinkOutcome | None] = [None] * len(deliveries)
+        self._sent = [False] * len(deliveries)
+        self._open = len(deliveries)
+        self._failed_keys: set[str] = set()
+
+    def sent(self, index: int) -> None:
+        """The delivery is on its way, or may be."""
+        self._sent[index] = True
+
+    def settle(self, index: int, outcome: SinkOutcome) -> None:
+        """The first outcome of a delivery stays."""
+        if self._outcomes[index] is not None:
+            return
+        self._outcomes[index] = outcome
+        if not isinstance(outcome, Accepted):
+            self._failed_keys.add(self.deliveries[index].key)
+        self._open -= 1
+        if not self._open:
+            self.settled.set()
+
+    def held_back(self, index: int) -> bool:
+        """Whether an earlier delivery of the same key is known to have failed."""
+        return self.deliveries[index].key in self._failed_keys
+
+    def give_up(self, error: CrossplantError) -> None:
+        """Settles the rest: Unknown for what was sent, NotTried for what was not, Failed if nothing was."""
+        any_sent = any(self._sent)
+        for index, sent in enumerate(self._sent):
+            if sent:
+                self.settle(index, Unknown(error))
+            else:
+                self.settle(index, NotTried() if any_sent else Failed(error))
+
+    def outcomes(self) -> list[SinkOutcome]:
+        """One per delivery, in order; what has none yet is NotTried."""
+        return [NotTried() if outcome is None else outcome for outcome in self._outcomes]

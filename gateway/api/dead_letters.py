@@ -1,0 +1,293 @@
+"""Dead letters: looked at, retried, discarded; one, or all that a filter selects."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Annotated, Any, Final
+
+import msgspec
+from fastapi import APIRouter, Depends, Path, Query, Request
+from msgspec import Struct, structs
+from starlette.responses import Response
+
+from canonical import catalogue
+from canonical.errors import CrossplantError
+from deadletter.entry import DeadLetter
+from gateway.api.answers import (
+    ERRORS,
+    Cursor,
+    Limit,
+    body_as,
+    json,
+    moment,
+    page,
+    position_cursor,
+    readable,
+    request_body,
+)
+from gateway.auth import OPERATE, READ, Principal, forbidden, hub_of, require
+from gateway.hub import Hub
+from gateway.problems import Problem
+
+__all__ = ["api", "sees", "summary"]
+
+api = APIRouter(tags=["dead letters"], responses=ERRORS)
+
+Reader = Annotated[Principal, Depends(require(READ))]
+Operator = Annotated[Principal, Depends(require(OPERATE))]
+Number = Annotated[int, Path(ge=1, lt=2**63)]
+_Text = Annotated[str | None, Query(max_length=1024)]
+
+_LISTED_BYTES: Final = 2000
+_MOST: Final = 500
+_ACT_S: Final = 20.0
+_READ_AT_ONCE: Final = 200
+
+
+class Chosen(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
+    """Open dead letters with these values; at least one is needed."""
+
+    kind: str | None = None
+    route: str | None = None
+    adapter: str | None = None
+    plant: str | None = None
+    type: str | None = None
+    code: str | None = None
+    fingerprint: str | None = None
+
+
+class Discarding(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Why it is given up; it stands in the audit."""
+
+    reason: str
+
+
+class RetryMany(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Which ones. ``group`` is a fingerprint."""
+
+    filter: Chosen | None = None
+    group: str | None = None
+
+
+class DiscardMany(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Which ones, and why they are given up."""
+
+    reason: str
+    filter: Chosen | None = None
+    group: str | None = None
+
+
+@api.get("/v1/dead-letters", summary="Dead letters, newest first")
+async def dead_letters(
+    request: Request,
+    principal: Reader,
+    status: _Text = None,
+    kind: _Text = None,
+    route: _Text = None,
+    adapter: _Text = None,
+    plant: _Text = None,
+    type: _Text = None,
+    code: _Text = None,
+    fingerprint: _Text = None,
+    position: Annotated[int | None, Query(ge=1, lt=2**63)] = None,
+    message_id: _Text = None,
+    limit: Limit = 100,
+    cursor: Cursor = None,
+) -> Response:
+    """Whatever their status: `open`, `retrying`, `recovered`, `discarded`; `status=open` gives what waits for
+    a person. `kind` is `message` (refused on its way in) or `delivery` (one route could not deliver it)."""
+    wanted = {
+        "status": status,
+        "kind": kind,
+        "route": route,
+        "adapter": adapter,
+        "plant": plant,
+        "code": code,
+        "type": _full(type),
+        "fingerprint": fingerprint,
+        "position": position,
+        "message_id": message_id,
+    }
+    filters = {name: value for name, value in wanted.items() if value is not None}
+    if plant is not None and not principal.sees(plant):
+        raise forbidden(f"the key is not for plant {plant!r}")
+    found = await _seen(hub_of(request), principal, filters, position_cursor(cursor), limit + 1)
+    more, found = len(found) > limit, found[:limit]
+    return page(request, [summary(letter) for letter in found], str(found[-1].id) if more else None)
+
+
+def _full(name: str | None) -> str | None:
+    """A type's full name; what is no type of ours is looked for as it is."""
+    try:
+        return None if name is None else catalogue.full_name(name)
+    except catalogue.UnknownType:
+        return name
+
+
+async def _seen(
+    hub: Hub, principal: Principal, filters: Mapping[str, object], before: int | None, limit: int
+) -> list[DeadLetter]:
+    """The newest that may be seen; those of other domains are passed over."""
+    plants = None if principal.plants is None else sorted(principal.plants)
+    found: list[DeadLetter] = []
+    while len(found) < limit:
+        size = limit - len(found) if principal.domains is None else _READ_AT_ONCE
+        read = await hub.dead_letters.page(filters, plants=plants, before=before, limit=size)
+        found += [letter for letter in read if sees(principal, letter)]
+        if len(read) < size:
+            break
+        before = read[-1].id
+    return found[:limit]
+
+
+def sees(principal: Principal, letter: DeadLetter) -> bool:
+    """Whether it is of the key's plants and domains; of a message without a type nobody knows the domain."""
+    try:
+        domain: str = catalogue.get(letter.type).domain
+    except catalogue.UnknownType:
+        domain = "-"
+    return principal.sees(letter.plant or None, domain)
+
+
+@api.get("/v1/dead-letters/{number}", summary="One dead letter with its original bytes")
+async def dead_letter(request: Request, principal: Reader, number: Number) -> Response:
+    """`body` as text, or `body_base64` where it is none; cut after 64,000 bytes."""
+    letter = await _one(request, principal, number)
+    return json(summary(letter) | readable(letter.body) | {"event": _event(letter, None)})
+
+
+async def _one(request: Request, principal: Principal, number: int) -> DeadLetter:
+    letter = await hub_of(request).dead_letters.show(number)
+    if not sees(principal, letter):
+        raise forbidden("the dead letter is of a plant or domain that is not the key's")
+    return letter
+
+
+@api.post(
+    "/v1/dead-letters/retry", summary="Retry all that a filter selects", openapi_extra=request_body(RetryMany)
+)
+async def retry_many(request: Request, principal: Operator) -> Response:
+    """Takes the newest 500 that are open now, the oldest of them first, each with a result of its own.
+    `remaining`: so many are left, at least."""
+    wanted = await body_as(request, RetryMany)
+    service = hub_of(request).dead_letters
+    return await _each(
+        request,
+        principal,
+        wanted.filter,
+        wanted.group,
+        lambda number: service.retry(number, by=principal.name),
+    )
+
+
+@api.post(
+    "/v1/dead-letters/discard",
+    summary="Discard all that a filter selects",
+    openapi_extra=request_body(DiscardMany),
+)
+async def discard_many(request: Request, principal: Operator) -> Response:
+    """As with retry; the reason goes into the audit of each."""
+    wanted = await body_as(request, DiscardMany)
+    _reason(wanted.reason)
+    service = hub_of(request).dead_letters
+    return await _each(
+        request,
+        principal,
+        wanted.filter,
+        wanted.group,
+        lambda number: service.discard(number, by=principal.name, reason=wanted.reason),
+    )
+
+
+@api.post("/v1/dead-letters/{number}/retry", summary="Retry one")
+async def retry(request: Request, principal: Operator, number: Number) -> Response:
+    """A message is taken in again; a delivery is tried in the background (`retrying`, later `recovered` or
+    `open`). 409 when it is not open."""
+    await _one(request, principal, number)
+    return json(summary(await hub_of(request).dead_letters.retry(number, by=principal.name)))
+
+
+@api.post(
+    "/v1/dead-letters/{number}/discard",
+    summary="Give one up for good",
+    openapi_extra=request_body(Discarding),
+)
+async def discard(request: Request, principal: Operator, number: Number) -> Response:
+    """What waited behind it is delivered. 409 when it is not open."""
+    reason = _reason((await body_as(request, Discarding)).reason)
+    await _one(request, principal, number)
+    letter = await hub_of(request).dead_letters.discard(number, by=principal.name, reason=reason)
+    return json(summary(letter))
+
+
+def _reason(reason: str) -> str:
+    if not reason.strip() or len(reason) > 2000:
+        detail = "discarding needs a reason of 1 to 2000 characters, for those who will ask later"
+        raise Problem(422, "invalid", detail, errors=[("/reason", detail)])
+    return reason
+
+
+async def _each(
+    request: Request,
+    principal: Principal,
+    chosen: Chosen | None,
+    group: str | None,
+    act: Callable[[int], Awaitable[DeadLetter]],
+) -> Response:
+    """Acts on a list that is fixed before the first act, so that what fails anew is not tried twice."""
+    filters: dict[str, object] = (
+        {name: value for name, value in structs.asdict(chosen).items() if value} if chosen else {}
+    )
+    if group is not None:
+        filters["fingerprint"] = group
+    if not filters:
+        detail = "needs a filter with at least one value, or a group"
+        raise Problem(422, "invalid", detail, errors=[("/filter", detail)])
+    if "type" in filters:
+        filters["type"] = _full(str(filters["type"]))
+    found = await _seen(hub_of(request), principal, {**filters, "status": "open"}, None, _MOST + 1)
+    numbers = [letter.id for letter in reversed(found[:_MOST])]
+    deadline, results = time.monotonic() + _ACT_S, []
+    for number in numbers:
+        if time.monotonic() > deadline:
+            break
+        results.append(await _result(number, act))
+    return json({"results": results, "remaining": len(found) - len(results)})
+
+
+async def _result(number: int, act: Callable[[int], Awaitable[DeadLetter]]) -> dict[str, Any]:
+    try:
+        letter = await act(number)
+    except CrossplantError as error:  # of this one; the others are tried all the same
+        return {"id": number, "status": None, "code": error.code, "error": error.message}
+    return {"id": number, "status": letter.status, "error": letter.error if letter.status == "open" else ""}
+
+
+# ── shown ───────────────────────────────────────────────────────────────────────────────────────
+
+
+def summary(letter: DeadLetter) -> dict[str, Any]:
+    """A dead letter for a list: its bytes and its event only when they are small."""
+    told = {
+        name: value
+        for name, value in structs.asdict(letter).items()
+        if name not in {"body", "event", "errors", "first_at", "last_at", "resolved_at"}
+    }
+    return {
+        **told,
+        "fingerprint": letter.fingerprint,
+        "errors": [{"pointer": pointer, "detail": detail} for pointer, detail in letter.errors],
+        "first_at": moment(letter.first_at),
+        "last_at": moment(letter.last_at),
+        "resolved_at": moment(letter.resolved_at),
+        **readable(letter.body, _LISTED_BYTES),
+        "event": _event(letter, _LISTED_BYTES),
+    }
+
+
+def _event(letter: DeadLetter, most: int | None) -> msgspec.Raw | None:
+    """The event as it is kept, CloudEvents JSON."""
+    if letter.event is None or (most is not None and len(letter.event) > most):
+        return None
+    return msgspec.Raw(letter.event)

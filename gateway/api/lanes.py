@@ -1,0 +1,129 @@
+"""Lanes: keys that are blocked on a route, and how they are let go."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import msgspec
+from fastapi import APIRouter, Depends, Query, Request
+from msgspec import Struct
+from starlette.responses import Response
+
+from canonical.event import decode
+from canonical.ports import Transaction
+from gateway.api.answers import (
+    ERRORS,
+    Cursor,
+    Limit,
+    as_cursor,
+    body_as,
+    from_cursor,
+    json,
+    moment,
+    page,
+    request_body,
+)
+from gateway.auth import OPERATE, READ, Principal, forbidden, hub_of, require
+from gateway.problems import Problem
+from router import lanes as kept
+from router.lanes import Entry, Lane
+
+__all__ = ["api"]
+
+api = APIRouter(tags=["lanes"], responses=ERRORS)
+
+_EVENT_BYTES = 2000
+_READ_AT_ONCE = 200
+
+
+class Release(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A lane."""
+
+    route: str
+    key: str
+
+
+@api.get("/v1/lanes", summary="Blocked keys, longest first")
+async def lanes(
+    request: Request,
+    principal: Annotated[Principal, Depends(require(READ))],
+    route: Annotated[str | None, Query(max_length=200)] = None,
+    limit: Limit = 100,
+    cursor: Cursor = None,
+) -> Response:
+    """A lane is a key that cannot go on: its head is `retrying`, `parked` (an unknown code), or `dead` (a
+    dead letter); `size` counts the events that wait, the head included. `event` is the head's, when small."""
+    after: tuple[int, str, str] | None = None
+    if cursor is not None:
+        position, of, key = from_cursor(cursor, int, str, str)
+        after = (position, of, key)
+    found = await _seen(request, principal, route, after, limit + 1)
+    more, found = len(found) > limit, found[:limit]
+    last = found[-1].head if more else None
+    following = None if last is None else as_cursor(last.position, last.route, last.key)
+    return page(request, [_shown(lane) for lane in found], following)
+
+
+async def _seen(
+    request: Request, principal: Principal, route: str | None, after: tuple[int, str, str] | None, limit: int
+) -> list[Lane]:
+    """The next ones that may be seen; those of other domains are passed over."""
+    plants = None if principal.plants is None else sorted(principal.plants)
+    store = hub_of(request).journal
+    found: list[Lane] = []
+    while len(found) < limit:
+        size = limit - len(found) if principal.domains is None else _READ_AT_ONCE
+        start = after
+
+        def work(transaction: Transaction, start: Any = start, size: int = size) -> list[Lane]:
+            return kept.page(transaction, route=route, plants=plants, after=start, limit=size)
+
+        read = await store.read(work)
+        found += [lane for lane in read if _sees(principal, lane.head)]
+        if len(read) < size:
+            break
+        after = (read[-1].head.position, read[-1].head.route, read[-1].head.key)
+    return found[:limit]
+
+
+def _sees(principal: Principal, head: Entry) -> bool:
+    if principal.domains is None:
+        return principal.sees(head.plant or None)
+    return principal.sees(head.plant or None, decode(head.event).domain or "-")
+
+
+def _shown(lane: Lane) -> dict[str, Any]:
+    head = lane.head
+    missing = {"domain": head.code_domain, "system": head.code_system, "value": head.code_value}
+    return {
+        "route": head.route,
+        "key": head.key,
+        "state": head.state,
+        "size": lane.size,
+        "plant": head.plant or None,
+        "position": head.position,
+        "attempts": head.attempts,
+        "due_at": moment(head.due_at),
+        "entered_at": moment(head.entered_at),
+        "code": head.code,
+        "error": head.error,
+        "missing": missing if head.code_value else None,
+        "dead_letter": head.dead_letter,
+        "event": msgspec.Raw(head.event) if len(head.event) <= _EVENT_BYTES else None,
+    }
+
+
+@api.post("/v1/lanes/release", summary="Let a blocked key try again", openapi_extra=request_body(Release))
+async def release(request: Request, principal: Annotated[Principal, Depends(require(OPERATE))]) -> Response:
+    """The head is tried now, whatever it waits for; when it is delivered, the others follow in order."""
+    hub = hub_of(request)
+    wanted = await body_as(request, Release)
+    heads = await hub.journal.read(lambda t: kept.heads(t, wanted.route, wanted.key, 1))
+    if not heads:
+        raise Problem(
+            404, "not_found", f"nothing with the key {wanted.key!r} is blocked on route {wanted.route!r}"
+        )
+    if not _sees(principal, heads[0]):
+        raise forbidden("the lane is of a plant or domain that is not the key's")
+    waiting = await hub.lanes_release(wanted.route, wanted.key, by=principal.name)
+    return json({"route": wanted.route, "key": wanted.key, "released": waiting})

@@ -1,0 +1,96 @@
+"""The gateway's web application around a running hub."""
+
+from __future__ import annotations
+
+import asyncio
+from importlib.metadata import version
+
+from fastapi import FastAPI
+
+from gateway import problems
+from gateway.api import (
+    crosswalks,
+    dead_letters,
+    events,
+    health,
+    keys,
+    lanes,
+    pages,
+    publish,
+    sla,
+    streaming,
+    timeline,
+    topology,
+    webhooks,
+)
+from gateway.auth import Attempts
+from gateway.hub import Hub
+from gateway.limits import Limits
+from gateway.outermost import Outermost
+from gateway.stream import Tail
+
+__all__ = ["build"]
+
+_RESOURCES = (
+    publish,
+    streaming,  # before events: /v1/events/stream is no position
+    events,
+    timeline,
+    webhooks,
+    dead_letters,
+    lanes,
+    crosswalks,
+    topology,
+    sla,
+    keys,
+    health,
+    pages,
+)
+
+
+def build(hub: Hub) -> FastAPI:
+    """The app. Serve it with ``gateway.serving.server``, which guards what no app can.
+
+    ``app.state`` has the hub, the failed proofs per address, the open streams, and ``closing``: once set,
+    streams end.
+    """
+    app = FastAPI(
+        title="Crossplant",
+        version=version("crossplant"),
+        summary="The gateway of an integration hub for manufacturers",
+        description="Events in and out, what became of each, and what needs a person. Errors are problem "
+        "details (RFC 9457); lists have keyset cursors with Link rel=next; times are RFC 3339.",
+        openapi_url=None,  # ours stand behind a key, and load nothing from elsewhere
+        docs_url=None,
+        redoc_url=None,
+        redirect_slashes=False,
+    )
+    app.state.hub = hub
+    app.state.attempts = Attempts()
+    app.state.tail = Tail(hub.journal)
+    app.state.closing = Closing(app.state.tail)
+    app.state.streams = 0
+    app.state.heartbeat_s = streaming.HEARTBEAT_S
+    app.state.document = None
+    for resource in _RESOURCES:
+        app.include_router(resource.api)
+    problems.install(app)
+    app.add_middleware(Limits)
+    app.add_middleware(Outermost, log=hub.log)
+    return app
+
+
+class Closing:
+    """The end of the app's streams."""
+
+    def __init__(self, tail: Tail) -> None:
+        self._tail, self._event = tail, asyncio.Event()
+
+    def set(self) -> None:
+        """Ends them."""
+        self._event.set()
+        self._tail.wake()
+
+    def is_set(self) -> bool:
+        """Whether they are to end."""
+        return self._event.is_set()

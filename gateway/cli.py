@@ -1,0 +1,101 @@
+"""``crossplant``: the commands put together, and what their exit codes mean.
+
+0 fine, 1 failed, 2 wrong usage or configuration. Data goes to stdout, messages to stderr.
+"""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated
+
+import typer
+
+from gateway.commands.adapters import adapters
+from gateway.commands.check import check
+from gateway.commands.crosswalks import crosswalks
+from gateway.commands.dead_letters import dead_letters
+from gateway.commands.demo import demo
+from gateway.commands.events import events, trace
+from gateway.commands.init import init
+from gateway.commands.keys import keys
+from gateway.commands.lanes import lanes
+from gateway.commands.routes import routes
+from gateway.commands.run import run
+from gateway.commands.schema import schema
+
+__all__ = ["app", "main"]
+
+app = typer.Typer(
+    name="crossplant",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
+)
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        from importlib.metadata import version
+
+        typer.echo(f"crossplant {version('crossplant')}")
+        raise typer.Exit
+
+
+@app.callback()
+def crossplant(
+    *,
+    _: Annotated[
+        bool,
+        typer.Option("--version", callback=_version, is_eager=True, help="The version, and nothing else."),
+    ] = False,
+) -> None:
+    """Integration middleware for manufacturers with several plants.
+
+    \b
+    crossplant demo                       a simulated company and the hub, over real protocols
+    crossplant init hub                   a small commented deployment
+    crossplant check --config hub/        what is wrong with it
+    crossplant run --config hub/          runs it
+    crossplant trace 4711                 what became of order 4711
+
+    Commands that ask a running hub take --url (or CROSSPLANT_URL) and the key in CROSSPLANT_API_KEY or a
+    --key-file. Exit codes: 0 fine, 1 failed, 2 wrong usage or configuration.
+    """
+
+
+app.command(short_help="A simulated company and the hub, over real protocols.")(demo)
+app.command(short_help="Writes a small commented deployment that runs.")(init)
+app.command(short_help="Runs a deployment.")(run)
+app.command(short_help="Tells what is wrong or doubtful in a deployment.")(check)
+app.add_typer(schema, name="schema", short_help="JSON Schema of deployments and events.")
+app.command(short_help="Lists what is installed, or one kind's options.")(adapters)
+app.command(short_help="Lists events, or follows them.")(events)
+app.command(short_help="Tells what became of an event, order, lot …")(trace)
+app.add_typer(dead_letters, name="dead-letters", short_help="What could not be taken in or delivered.")
+app.add_typer(lanes, name="lanes", short_help="Keys that are blocked on a route.")
+app.add_typer(routes, name="routes", short_help="What each route is doing.")
+app.add_typer(crosswalks, name="crosswalks", short_help="The codes of one system in terms of another.")
+app.add_typer(keys, name="keys", short_help="API keys.")
+
+
+def main() -> None:
+    """The console script."""
+    from canonical.errors import ConfigError, CrossplantError
+
+    try:
+        app()
+    except ConfigError as error:
+        _end(error, 2)
+    except CrossplantError as error:
+        _end(error, 1)
+
+
+def _end(error: Exception, code: int) -> None:
+    sys.stderr.write(f"{error}\n")
+    sys.exit(code)
+
+
+if __name__ == "__main__":
+    main()

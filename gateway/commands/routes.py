@@ -1,0 +1,49 @@
+"""``crossplant routes``: what each route is doing."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import typer
+
+from gateway.commands.asking import DEFAULT_URL, AsJson, KeyFile, Url, ask
+
+__all__ = ["routes"]
+
+routes = typer.Typer(no_args_is_help=True)
+
+
+@routes.command("list", short_help="Lists the routes and what each is doing.")
+def list_routes(url: Url = DEFAULT_URL, key_file: KeyFile = None, *, as_json: AsJson = False) -> None:
+    """Lists the routes: flowing, or paused because the target is away; how many events wait, since when.
+
+    What is parked or blocked is not among those that wait: see `crossplant lanes list`.
+
+    \b
+    crossplant routes list
+    """
+    from gateway.commands.terminal import moment, show_json, show_table
+
+    found = list(ask(url, key_file).items("/v1/routes"))
+    if as_json:
+        show_json(found)
+        return
+    show_table(
+        ("route", "to", "state", "waiting", "oldest", "reason"),
+        [
+            (
+                one.get("name"),
+                one.get("to"),
+                one.get("state"),
+                _waiting(one),
+                moment(one.get("oldest_at")),
+                one.get("reason"),
+            )
+            for one in found
+        ],
+        none="no routes are configured",
+    )
+
+
+def _waiting(route: Any) -> int:
+    return sum(int(part.get("events", 0)) for part in route.get("backlog") or ())

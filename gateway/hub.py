@@ -1,0 +1,121 @@
+"""The hub as the API sees it: exactly what it needs of ``gateway.runtime.Hub``."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from pathlib import Path
+from typing import Any, Protocol
+
+from canonical.ports import Outcome, RawMessage
+from canonical.spec import Health, Log
+from config.model import AdapterConfig, Deployment
+from deadletter.service import DeadLetters
+from gateway.keys import Keys
+from gateway.metrics import Metrics
+from gateway.projections.search import Search
+from router.crosswalk import Row
+from router.engine import Engine
+from router.journal import Message
+from router.journal.sqlite import SQLiteJournal
+
+__all__ = ["Adapter", "Backlog", "Crosswalks", "Hub", "Ingest"]
+
+
+class Adapter(Protocol):
+    """One running adapter; ``source`` is None where it takes nothing in."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def config(self) -> AdapterConfig: ...
+    @property
+    def plant(self) -> str | None: ...
+    @property
+    def source_id(self) -> str: ...
+    @property
+    def health(self) -> Health: ...
+    @property
+    def source(self) -> Any | None: ...
+    @property
+    def sink(self) -> Any | None: ...
+
+
+class Backlog(Protocol):
+    """What waits on one route for one plant (``-``: none)."""
+
+    @property
+    def plant(self) -> str: ...
+    @property
+    def route(self) -> str: ...
+    @property
+    def events(self) -> int: ...
+    @property
+    def oldest_at(self) -> datetime | None: ...
+
+
+class Ingest(Protocol):
+    """The way in."""
+
+    async def submit(self, name: str, raws: Sequence[RawMessage]) -> Sequence[Outcome]:
+        """Decodes and records. Raises LookupError, StorageError."""
+        ...
+
+    async def record(self, name: str, messages: Sequence[Message]) -> Sequence[Outcome]:
+        """Records what is decoded already. Raises StorageError."""
+        ...
+
+
+class Crosswalks(Protocol):
+    """Code tables as people keep them."""
+
+    async def list(self, **filters: str) -> Sequence[Row]: ...
+
+    async def add(self, row: Row, *, by: str) -> tuple[Row, int]:
+        """The row as kept, and how many lanes it let go. Raises Overlap."""
+        ...
+
+
+class Hub(Protocol):
+    """A running deployment."""
+
+    @property
+    def deployment(self) -> Deployment: ...
+    @property
+    def data_dir(self) -> Path: ...
+    @property
+    def log(self) -> Log: ...
+    @property
+    def started_at(self) -> datetime: ...
+    @property
+    def ready(self) -> bool: ...
+    @property
+    def journal(self) -> SQLiteJournal: ...
+    @property
+    def ingest(self) -> Ingest: ...
+    @property
+    def adapters(self) -> Mapping[str, Adapter]: ...
+    @property
+    def engines(self) -> Mapping[str, Engine]: ...
+    @property
+    def dead_letters(self) -> DeadLetters: ...
+    @property
+    def crosswalks(self) -> Crosswalks: ...
+    @property
+    def keys(self) -> Keys: ...
+    @property
+    def search(self) -> Search: ...
+    @property
+    def metrics(self) -> Metrics: ...
+
+    def clock(self) -> datetime: ...
+
+    async def backlog(self) -> Sequence[Backlog]: ...
+
+    async def forget_route(self, name: str, *, by: str) -> None:
+        """Gives up the place of a route that is configured no more. Audited. Raises LookupError."""
+        ...
+
+    async def lanes_release(self, route: str, key: str, *, by: str) -> int:
+        """Lets a blocked key try again; how many wait there. Audited. Raises LookupError."""
+        ...

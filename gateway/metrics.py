@@ -1,0 +1,218 @@
+"""What the hub counts of itself. One update per batch; a scrape reads, it computes nothing.
+
+Names are a contract (docs, dashboards): counters and the latency histogram are kept here, gauges come
+from a snapshot that ``refresh`` takes. An event without a plant has ``plant="-"``.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+from itertools import islice
+from typing import TYPE_CHECKING, Final, Literal
+
+from msgspec import Struct
+from prometheus_client import CollectorRegistry, generate_latest
+
+from canonical.event import Event
+from canonical.ports import Outcome
+from config.model import Deployment
+from deadletter import store as dead_letters
+from gateway.exposition import Exposition
+from gateway.histogram import Histogram
+from router import lanes
+from router.journal import Message
+
+if TYPE_CHECKING:
+    from gateway.hub import Hub
+
+__all__ = ["CLOCKS", "AdapterState", "Clock", "Metrics", "Snapshot", "Waiting"]
+
+Clock = Literal["pipeline", "end_to_end"]
+CLOCKS: Final[tuple[Clock, ...]] = ("pipeline", "end_to_end")
+"""From ``recordedtime``, and from the event's own ``time``, until the sink had it."""
+
+_OUTCOMES: Final = {
+    "Retry": "retried",
+    "Park": "parked",
+    "DeadLetterIt": "dead_lettered",
+    "Discard": "discarded",
+}
+_API: Final = "api"
+
+
+class Waiting(Struct, frozen=True, kw_only=True):
+    """A backlog as it was at the snapshot."""
+
+    plant: str
+    route: str
+    events: int
+    oldest_at: datetime | None
+
+
+class AdapterState(Struct, frozen=True, kw_only=True):
+    """An adapter's health as it was at the snapshot."""
+
+    plant: str
+    adapter: str
+    connected: bool
+    flowing: bool
+    last_good_at: datetime | None
+
+
+class Snapshot(Struct, frozen=True, kw_only=True):
+    """What is read now and then rather than counted. ``lanes``: (plant, route, state, rows);
+    ``dead_letters``: (plant, route, number); ``head``: the journal's newest position."""
+
+    at: datetime
+    backlog: tuple[Waiting, ...] = ()
+    adapters: tuple[AdapterState, ...] = ()
+    lanes: tuple[tuple[str, str, str, int], ...] = ()
+    dead_letters: tuple[tuple[str, str, int], ...] = ()
+    head: int = 0
+
+
+class Metrics:
+    """Implements ``router.engine.Observer`` and ``router.ingest.IngestObserver``."""
+
+    def __init__(self, deployment: Deployment) -> None:
+        self._deployment = deployment
+        self.accepted: Counter[tuple[str, str, str]] = Counter()
+        """Events by (plant, adapter, domain)."""
+        self.messages: Counter[tuple[str, str]] = Counter()
+        """Messages by (adapter, outcome)."""
+        self.deliveries: Counter[tuple[str, str, str]] = Counter()
+        """By (plant, route, outcome): delivered, retried, parked, dead_lettered, discarded."""
+        self.latency: dict[tuple[str, str, str, Clock], Histogram] = {}
+        """By (plant, domain, route, clock)."""
+        self.skewed: Counter[tuple[str, str]] = Counter()
+        """Deliveries by (plant, route) of events from the future: a clock is wrong, no latency is counted."""
+        self.snapshot = Snapshot(at=datetime.fromtimestamp(0).astimezone())
+        self._refreshed_s = 0.0
+        self.registry = CollectorRegistry()
+        self.registry.register(Exposition(self))
+
+    # ── counting ─────────────────────────────────────────────────────────────────────────────────
+
+    def ingested(self, adapter: str, messages: Sequence[Message], outcomes: Sequence[Outcome]) -> None:
+        """Once per batch that was recorded."""
+        for message, outcome in zip(messages, outcomes, strict=True):
+            self.messages[adapter, outcome.status] += 1
+            if outcome.status != "accepted":
+                continue
+            for event in islice(message.events, len(outcome.positions)):
+                self.accepted[event.plantid or "-", adapter, event.domain or "-"] += 1
+
+    def delivered(self, route: str, events: Sequence[Event], at: datetime) -> None:
+        """Once per settlement."""
+        now = at.timestamp()
+        durations: dict[tuple[str, str, str, Clock], list[float]] = {}
+        for event in events:
+            plant, domain = event.plantid or "-", event.domain or "-"
+            self.deliveries[plant, route, "delivered"] += 1
+            for clock, since in zip(CLOCKS, (event.recordedtime, event.time), strict=True):
+                if since is None:
+                    continue
+                passed = now - since.timestamp()
+                if passed < 0.0:
+                    self.skewed[plant, route] += 1
+                    continue
+                durations.setdefault((plant, domain, route, clock), []).append(passed)
+        for labels, passed_s in durations.items():
+            self._histogram(labels).add(passed_s)
+
+    def ended(self, route: str, event: Event, outcome: str) -> None:
+        """One delivery that did not end well, or not yet."""
+        self.deliveries[event.plantid or "-", route, _OUTCOMES.get(outcome, "other")] += 1
+
+    def _histogram(self, labels: tuple[str, str, str, Clock]) -> Histogram:
+        found = self.latency.get(labels)
+        if found is None:
+            found = self.latency[labels] = Histogram()
+        return found
+
+    # ── reading ──────────────────────────────────────────────────────────────────────────────────
+
+    async def refresh(self, hub: Hub, *, younger_than_s: float = 0.0) -> None:
+        """Takes a new snapshot, unless the last one is young enough."""
+        if time.monotonic() - self._refreshed_s < younger_than_s:
+            return
+        now = hub.clock()
+        self._deployment = hub.deployment
+        counted, letters = await hub.journal.read(lambda t: (lanes.counts(t), dead_letters.counts(t)))
+        self.snapshot = Snapshot(
+            at=now,
+            backlog=tuple(
+                Waiting(
+                    plant=waiting.plant,
+                    route=waiting.route,
+                    events=waiting.events,
+                    oldest_at=waiting.oldest_at,
+                )
+                for waiting in await hub.backlog()
+            ),
+            adapters=tuple(
+                AdapterState(
+                    plant=adapter.plant or "-",
+                    adapter=name,
+                    connected=adapter.health.connected,
+                    flowing=adapter.health.flowing(now),
+                    last_good_at=adapter.health.last_good_at,
+                )
+                for name, adapter in hub.adapters.items()
+            ),
+            lanes=tuple(counted),
+            dead_letters=tuple(letters),
+            head=hub.journal.head,
+        )
+        self._refreshed_s = time.monotonic()
+
+    def text(self) -> bytes:
+        """The metrics in Prometheus' text format."""
+        return generate_latest(self.registry)
+
+    def latency_of(self, clock: Clock, *, route: str | None = None) -> Histogram:
+        """All latencies of one clock together, of all routes or one."""
+        found = Histogram()
+        for (_, _, of, measured), histogram in self.latency.items():
+            if measured == clock and route in {None, of}:
+                found.include(histogram)
+        return found
+
+    def accepted_by_adapter(self) -> dict[str, int]:
+        """Events by the kind of the adapter that they came through; the gateway's own way in is ``api``."""
+        return self._accepted_by(0)
+
+    def accepted_by_format(self) -> dict[str, int]:
+        """Events by the format that they came in; where an adapter has none, by its kind."""
+        return self._accepted_by(1)
+
+    def _accepted_by(self, what: int) -> dict[str, int]:
+        sums: Counter[str] = Counter()
+        for (_, adapter, _), number in self.accepted.items():
+            sums[self._kind(adapter)[what]] += number
+        return dict(sums)
+
+    def _kind(self, adapter: str) -> tuple[str, str]:
+        """(kind of adapter, kind of format)."""
+        known = self._deployment.adapters.get(adapter)
+        if known is None:
+            return (_API, "cloudevents") if adapter == _API else (adapter, adapter)
+        return known.kind, known.format.kind if known.format is not None else known.kind
+
+    def delivered_by_route(self) -> dict[str, int]:
+        """Deliveries that a sink accepted."""
+        return _sums(
+            (route, number)
+            for (_, route, outcome), number in self.deliveries.items()
+            if outcome == "delivered"
+        )
+
+
+def _sums(pairs: Iterable[tuple[str, int]]) -> dict[str, int]:
+    sums: Counter[str] = Counter()
+    for name, number in pairs:
+        sums[name] += number
+    return dict(sums)
