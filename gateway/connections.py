@@ -69,7 +69,7 @@ async def connect(
         partner=adapter.partner,
         timezone=deployment.timezone(name),
         data_dir=folder,
-        log=log,
+        log=_named(log, name),
         state=kept.get(SOURCE),
         history=newest,
         clock=clock,
@@ -94,6 +94,13 @@ async def connect(
             )
         running.sink = spec.sink(adapter.options, context)
     return running
+
+
+def _named(log: Log, name: str) -> Log:
+    """The log with the adapter's name in every line, where it can carry one."""
+    bind = getattr(log, "bind", None)
+    named: Log = bind(adapter=name) if callable(bind) else log
+    return named
 
 
 def intake_of(running: RunningAdapter) -> Intake:

@@ -11,33 +11,33 @@ import asyncio
 import secrets
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from datetime import UTC, datetime
 from hashlib import blake2b
-from typing import Any, Literal, get_args
 
-import msgspec
 from argon2 import PasswordHasher
 from argon2.exceptions import Argon2Error, InvalidHashError
-from msgspec import Struct, structs
+from msgspec import structs
 
 from canonical.errors import CrossplantError
 from canonical.event import utc_now
 from canonical.ports import Store, Transaction
 from gateway import audit
+from gateway.key import (
+    COLUMNS,
+    ROLES,
+    TABLES,
+    Created,
+    Key,
+    KeyConflict,
+    NewKey,
+    Role,
+    check,
+    from_row,
+    to_row,
+)
 
 __all__ = ["ROLES", "TABLES", "Created", "Key", "KeyConflict", "Keys", "NewKey", "Role"]
-
-Role = Literal["viewer", "operator", "integrator", "steward", "approver", "admin", "monitor"]
-ROLES: tuple[Role, ...] = get_args(Role)
-
-TABLES = (
-    """CREATE TABLE IF NOT EXISTS api_keys (
-        id TEXT PRIMARY KEY, name TEXT NOT NULL, hash TEXT NOT NULL, roles TEXT NOT NULL, plants TEXT,
-        domains TEXT, created_at REAL NOT NULL, created_by TEXT NOT NULL, expires_at REAL,
-        revoked_at REAL, last_used_at REAL) WITHOUT ROWID""",
-    "CREATE UNIQUE INDEX IF NOT EXISTS api_keys_by_name ON api_keys (name) WHERE revoked_at IS NULL",
-)
 
 _PREFIX = "cp"
 _ID_CHARACTERS = "abcdefghjkmnpqrstuvwxyz23456789"
@@ -49,84 +49,7 @@ _AT_ONCE = 2  # verifications; each takes 19 MiB
 # Secrets are 256 random bits, so the hash only has to be what the checklist asks for, not slow:
 # OWASP's smallest recommendation for argon2id.
 _hasher = PasswordHasher(time_cost=2, memory_cost=19456, parallelism=1)
-
-
-class Key(Struct, frozen=True, kw_only=True):
-    """What is known of a key beside its secret. ``plants`` and ``domains`` None: all of them.
-
-    Times are seconds since 1970 UTC; ``last_used_at`` is a minute behind at most.
-    """
-
-    id: str
-    name: str
-    roles: tuple[Role, ...]
-    plants: tuple[str, ...] | None = None
-    domains: tuple[str, ...] | None = None
-    created_at: float
-    created_by: str
-    expires_at: float | None = None
-    revoked_at: float | None = None
-    last_used_at: float | None = None
-
-    def valid(self, now: float) -> bool:
-        """Neither revoked nor expired."""
-        return self.revoked_at is None and (self.expires_at is None or now < self.expires_at)
-
-
-class NewKey(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What somebody asks for. ``plants`` and ``domains`` None: all of them; ``expires_at`` None: never."""
-
-    name: str
-    roles: tuple[Role, ...]
-    plants: tuple[str, ...] | None = None
-    domains: tuple[str, ...] | None = None
-    expires_at: datetime | None = None
-
-
-class Created(Struct, frozen=True, kw_only=True):
-    """A new key and its text, which is never shown again."""
-
-    text: str
-    key: Key
-
-
-class KeyConflict(CrossplantError):
-    """Another key has that name."""
-
-    code = "key_exists"
-
-
-_COLUMNS = Key.__struct_fields__
-_LIST = ", ".join(_COLUMNS)
-_JSON = {"roles", "plants", "domains"}
-
-
-def _key(row: Sequence[Any]) -> Key:
-    values = dict(zip(_COLUMNS, row, strict=True))
-    for name in _JSON:
-        values[name] = None if values[name] is None else tuple(msgspec.json.decode(values[name]))
-    return Key(**values)
-
-
-def _stored(key: Key) -> list[Any]:
-    values = structs.asdict(key)
-    for name in _JSON:
-        values[name] = None if values[name] is None else msgspec.json.encode(values[name]).decode()
-    return [values[name] for name in _COLUMNS]
-
-
-def _check(wanted: NewKey) -> None:
-    """Raises ValueError."""
-    if not wanted.name.strip() or len(wanted.name) > _LONGEST or not wanted.name.isprintable():
-        raise ValueError(f"a key's name is 1 to {_LONGEST} printable characters")
-    unknown = sorted(set(wanted.roles) - set(ROLES))
-    if unknown or not wanted.roles:
-        raise ValueError(f"a key needs roles of {', '.join(ROLES)}; not {', '.join(unknown) or 'none'}")
-    for names in (wanted.plants, wanted.domains):
-        if names is not None and (not names or not all(name.strip("- ") for name in names)):
-            raise ValueError("plants and domains are lists of names; leave them out for all")
-    if wanted.expires_at is not None and wanted.expires_at.tzinfo is None:
-        raise ValueError("the time of expiry needs an offset, like 2026-12-31T00:00:00Z")
+_LIST = ", ".join(COLUMNS)
 
 
 def _new_id() -> str:
@@ -135,7 +58,7 @@ def _new_id() -> str:
 
 def _find(transaction: Transaction, identifier: str) -> Key | None:
     rows = transaction.execute(f"SELECT {_LIST} FROM api_keys WHERE id = ?", (identifier,))  # noqa: S608
-    return _key(rows[0]) if rows else None
+    return from_row(rows[0]) if rows else None
 
 
 class Keys:
@@ -155,7 +78,7 @@ class Keys:
 
     async def create(self, wanted: NewKey, *, by: str) -> Created:
         """A new key. Raises ValueError for a name or role that does not do, KeyConflict for a name taken."""
-        _check(wanted)
+        check(wanted)
         name = wanted.name
         key = Key(
             id=_new_id(),
@@ -174,8 +97,8 @@ class Keys:
             if transaction.execute(taken, (name,)):
                 raise KeyConflict(f"there is a key named {name!r}: rotate or revoke it, or take another name")
             transaction.execute(
-                f"INSERT INTO api_keys ({_LIST}, hash) VALUES ({', '.join('?' * (len(_COLUMNS) + 1))})",  # noqa: S608
-                [*_stored(key), digest],
+                f"INSERT INTO api_keys ({_LIST}, hash) VALUES ({', '.join('?' * (len(COLUMNS) + 1))})",  # noqa: S608
+                [*to_row(key), digest],
             )
             told = {"name": name, "roles": key.roles, "plants": key.plants, "domains": key.domains}
             audit.record(
@@ -222,7 +145,7 @@ class Keys:
                 f"SELECT {_LIST} FROM api_keys WHERE name = ? AND revoked_at IS NULL",  # noqa: S608
                 (identifier,),
             )
-            key = _key(named[0]) if named else None
+            key = from_row(named[0]) if named else None
         if key is None or key.revoked_at is not None:
             raise LookupError(f"there is no key {identifier!r}, or it is revoked")
         return key
@@ -234,7 +157,7 @@ class Keys:
         rows = await self._store.read(
             lambda t: t.execute(f"SELECT {_LIST} FROM api_keys ORDER BY created_at, id")  # noqa: S608
         )
-        return [_key(row) for row in rows]
+        return [from_row(row) for row in rows]
 
     async def find(self, identifier: str) -> Key | None:
         """The key by its id."""
@@ -279,7 +202,7 @@ class Keys:
         kept = str(rows[0][-1]) if rows else await self._nobodys()
         if not await self._matches(kept, secret) or not rows:
             return None
-        key = _key(rows[0][:-1])
+        key = from_row(rows[0][:-1])
         if not key.valid(self._now()):
             return None
         if ended == self._ended:  # else it may just have been revoked

@@ -13,7 +13,7 @@ from canonical import catalogue
 from canonical.event import Event
 from gateway.auth import Principal, forbidden
 from gateway.problems import Problem
-from gateway.projections.index import Filters
+from gateway.projections.questions import Filters
 from router.journal import Header
 
 __all__ = ["Moment", "PlantName", "Selection", "filters_of", "header_filter", "matcher"]

@@ -20,7 +20,7 @@ from adapters.mqtt.client import BulkClient
 from adapters.mqtt.config import MqttOptions
 from adapters.mqtt.dial import dial
 from adapters.mqtt.packets import Publish
-from adapters.mqtt.reasons import SESSION_TAKEN_OVER, login_refused, reason_text
+from adapters.mqtt.reasons import login_refused
 from adapters.mqtt.wire import Ending, Wire, lost
 from canonical.errors import TransientError
 
@@ -271,11 +271,7 @@ class Connection:
         reason: ReasonCode,
         properties: Properties | None,
     ) -> None:
-        if flags.is_disconnect_packet_from_server:
-            error = lost(f"the broker ended the connection: {reason_text(reason.value)}")
-        else:
-            error = lost(f"the connection failed: {reason}")
-        self._wire.end(Ending(error=error, taken_over=reason.value == SESSION_TAKEN_OVER))
+        self._wire.end(Ending(error=lost(f"the connection failed: {reason}")))
 
     def _on_subscribe(
         self,

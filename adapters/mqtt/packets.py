@@ -17,12 +17,14 @@ __all__ = [
     "Publish",
     "PublishProperties",
     "Split",
+    "disconnect_reason",
     "read_properties",
     "split",
     "write_properties",
 ]
 
 SHORTEST = 2
+DISCONNECT = 0xE0
 LONGEST_STRING_BYTES = 65_535
 
 
@@ -96,6 +98,14 @@ def _publish(data: bytes, first: int, start: int, after: int, has_properties: bo
     if at > after or not topic or first & 0x06 == 0x06:
         raise MalformedPacketError("PUBLISH with fields beyond its end, without a topic, or with QoS 3")
     return Publish(first, mid, topic, properties, data[at:after])
+
+
+def disconnect_reason(packet: bytes) -> int | None:
+    """The reason code of a DISCONNECT; None for any other packet. Source: MQTT 5.0, 3.14."""
+    if packet[0] != DISCONNECT:
+        return None
+    length, start = _length(packet, 1)
+    return packet[start] if length else 0
 
 
 def _length(data: bytes, at: int) -> tuple[int, int]:

@@ -18,7 +18,8 @@ from paho.mqtt.client import Client
 from paho.mqtt.enums import MQTTErrorCode
 
 from adapters.mqtt.client import BulkClient, receive
-from adapters.mqtt.packets import SHORTEST, Publish, split
+from adapters.mqtt.packets import SHORTEST, Publish, disconnect_reason, split
+from adapters.mqtt.reasons import SESSION_TAKEN_OVER, reason_text
 from canonical.errors import CrossplantError, TransientError
 
 __all__ = ["Ending", "Wire", "lost"]
@@ -145,12 +146,19 @@ class Wire:
         rest = data[found.used :]
         self._pieces, self._size, self._needed = [rest] if rest else [], len(rest), found.needed
         for packet in found.others:
-            if self.client.feed(packet) != MQTTErrorCode.MQTT_ERR_SUCCESS:
-                self.end(Ending(error=lost("the broker broke the protocol")))
+            self._handle(packet)
         if found.publishes:
             self._publishes(found.publishes)
         if found.others:
             self.flush()
+
+    def _handle(self, packet: bytes) -> None:
+        # paho 2.1 does not read the reason of a short DISCONNECT.
+        if (reason := disconnect_reason(packet)) is not None:
+            error = lost(f"the broker ended the connection: {reason_text(reason)}")
+            self.end(Ending(error=error, taken_over=reason == SESSION_TAKEN_OVER))
+        elif not self.ended.done() and self.client.feed(packet) != MQTTErrorCode.MQTT_ERR_SUCCESS:
+            self.end(Ending(error=lost("the broker broke the protocol")))
 
     def _fail(self, error: Exception) -> None:
         self.end(Ending(error=lost(f"the connection failed: {type(error).__name__}: {error}", error)))

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable
 from typing import Annotated, Any, Final
 
-import msgspec
 from fastapi import APIRouter, Depends, Path, Query, Request
 from msgspec import Struct, structs
 from starlette.responses import Response
 
-from canonical import catalogue
 from canonical.errors import CrossplantError
 from deadletter.entry import DeadLetter
 from gateway.api.answers import (
@@ -20,17 +18,16 @@ from gateway.api.answers import (
     Limit,
     body_as,
     json,
-    moment,
     page,
     position_cursor,
     readable,
     request_body,
 )
+from gateway.api.letters import event_of, full_type, seen, sees, summary
 from gateway.auth import OPERATE, READ, Principal, forbidden, hub_of, require
-from gateway.hub import Hub
 from gateway.problems import Problem
 
-__all__ = ["api", "sees", "summary"]
+__all__ = ["api"]
 
 api = APIRouter(tags=["dead letters"], responses=ERRORS)
 
@@ -39,10 +36,8 @@ Operator = Annotated[Principal, Depends(require(OPERATE))]
 Number = Annotated[int, Path(ge=1, lt=2**63)]
 _Text = Annotated[str | None, Query(max_length=1024)]
 
-_LISTED_BYTES: Final = 2000
 _MOST: Final = 500
 _ACT_S: Final = 20.0
-_READ_AT_ONCE: Final = 200
 
 
 class Chosen(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
@@ -104,7 +99,7 @@ async def dead_letters(
         "adapter": adapter,
         "plant": plant,
         "code": code,
-        "type": _full(type),
+        "type": full_type(type),
         "fingerprint": fingerprint,
         "position": position,
         "message_id": message_id,
@@ -112,49 +107,16 @@ async def dead_letters(
     filters = {name: value for name, value in wanted.items() if value is not None}
     if plant is not None and not principal.sees(plant):
         raise forbidden(f"the key is not for plant {plant!r}")
-    found = await _seen(hub_of(request), principal, filters, position_cursor(cursor), limit + 1)
+    found = await seen(hub_of(request), principal, filters, position_cursor(cursor), limit + 1)
     more, found = len(found) > limit, found[:limit]
     return page(request, [summary(letter) for letter in found], str(found[-1].id) if more else None)
-
-
-def _full(name: str | None) -> str | None:
-    """A type's full name; what is no type of ours is looked for as it is."""
-    try:
-        return None if name is None else catalogue.full_name(name)
-    except catalogue.UnknownType:
-        return name
-
-
-async def _seen(
-    hub: Hub, principal: Principal, filters: Mapping[str, object], before: int | None, limit: int
-) -> list[DeadLetter]:
-    """The newest that may be seen; those of other domains are passed over."""
-    plants = None if principal.plants is None else sorted(principal.plants)
-    found: list[DeadLetter] = []
-    while len(found) < limit:
-        size = limit - len(found) if principal.domains is None else _READ_AT_ONCE
-        read = await hub.dead_letters.page(filters, plants=plants, before=before, limit=size)
-        found += [letter for letter in read if sees(principal, letter)]
-        if len(read) < size:
-            break
-        before = read[-1].id
-    return found[:limit]
-
-
-def sees(principal: Principal, letter: DeadLetter) -> bool:
-    """Whether it is of the key's plants and domains; of a message without a type nobody knows the domain."""
-    try:
-        domain: str = catalogue.get(letter.type).domain
-    except catalogue.UnknownType:
-        domain = "-"
-    return principal.sees(letter.plant or None, domain)
 
 
 @api.get("/v1/dead-letters/{number}", summary="One dead letter with its original bytes")
 async def dead_letter(request: Request, principal: Reader, number: Number) -> Response:
     """`body` as text, or `body_base64` where it is none; cut after 64,000 bytes."""
     letter = await _one(request, principal, number)
-    return json(summary(letter) | readable(letter.body) | {"event": _event(letter, None)})
+    return json(summary(letter) | readable(letter.body) | {"event": event_of(letter)})
 
 
 async def _one(request: Request, principal: Principal, number: int) -> DeadLetter:
@@ -245,8 +207,8 @@ async def _each(
         detail = "needs a filter with at least one value, or a group"
         raise Problem(422, "invalid", detail, errors=[("/filter", detail)])
     if "type" in filters:
-        filters["type"] = _full(str(filters["type"]))
-    found = await _seen(hub_of(request), principal, {**filters, "status": "open"}, None, _MOST + 1)
+        filters["type"] = full_type(str(filters["type"]))
+    found = await seen(hub_of(request), principal, {**filters, "status": "open"}, None, _MOST + 1)
     numbers = [letter.id for letter in reversed(found[:_MOST])]
     deadline, results = time.monotonic() + _ACT_S, []
     for number in numbers:
@@ -262,32 +224,3 @@ async def _result(number: int, act: Callable[[int], Awaitable[DeadLetter]]) -> d
     except CrossplantError as error:  # of this one; the others are tried all the same
         return {"id": number, "status": None, "code": error.code, "error": error.message}
     return {"id": number, "status": letter.status, "error": letter.error if letter.status == "open" else ""}
-
-
-# ── shown ───────────────────────────────────────────────────────────────────────────────────────
-
-
-def summary(letter: DeadLetter) -> dict[str, Any]:
-    """A dead letter for a list: its bytes and its event only when they are small."""
-    told = {
-        name: value
-        for name, value in structs.asdict(letter).items()
-        if name not in {"body", "event", "errors", "first_at", "last_at", "resolved_at"}
-    }
-    return {
-        **told,
-        "fingerprint": letter.fingerprint,
-        "errors": [{"pointer": pointer, "detail": detail} for pointer, detail in letter.errors],
-        "first_at": moment(letter.first_at),
-        "last_at": moment(letter.last_at),
-        "resolved_at": moment(letter.resolved_at),
-        **readable(letter.body, _LISTED_BYTES),
-        "event": _event(letter, _LISTED_BYTES),
-    }
-
-
-def _event(letter: DeadLetter, most: int | None) -> msgspec.Raw | None:
-    """The event as it is kept, CloudEvents JSON."""
-    if letter.event is None or (most is not None and len(letter.event) > most):
-        return None
-    return msgspec.Raw(letter.event)

@@ -12,8 +12,8 @@ from canonical.ports import RawMessage, Recorded
 from deadletter.entry import DeadLetter
 from gateway import trail
 from gateway.api.answers import ERRORS, json, moment, readable
-from gateway.api.dead_letters import summary
 from gateway.api.events import Position, event_for, shown, visible
+from gateway.api.letters import summary
 from gateway.auth import READ, Principal, hub_of, require
 from gateway.hub import Hub
 from gateway.trail import Trail

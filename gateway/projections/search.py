@@ -22,8 +22,9 @@ import structlog
 from canonical.errors import TransientError
 from canonical.ports import Recorded
 from canonical.spec import Log
-from gateway.projections import index
-from gateway.projections.index import Filters, Hit, Index
+from gateway.projections import questions
+from gateway.projections.index import Index
+from gateway.projections.questions import Filters, Hit
 from router.journal import Journal, JournalCorrupt
 
 __all__ = ["Behind", "Filters", "Hit", "Search"]
@@ -224,23 +225,23 @@ class Search:
 
     async def page(self, filters: Filters, *, after: int = 0, limit: int = 100) -> list[int]:
         """Positions after one, ascending. Raises Behind."""
-        return await self._read(lambda connection: index.page(connection, filters, after, limit))
+        return await self._read(lambda connection: questions.page(connection, filters, after, limit))
 
     async def find(self, text: str, *, seen: Filters = EVERYTHING, limit: int = 100) -> list[Hit]:
         """By position, event id or business key, newest first, of what may be seen. Raises Behind."""
-        return await self._read(lambda connection: index.find(connection, text, seen, limit))
+        return await self._read(lambda connection: questions.find(connection, text, seen, limit))
 
     async def lookup(self, source: str, identifier: str) -> int | None:
         """The position of the event with that identity. Raises Behind."""
-        return await self._read(lambda connection: index.lookup(connection, source, identifier))
+        return await self._read(lambda connection: questions.lookup(connection, source, identifier))
 
     async def identified(self, identifier: str, *, seen: Filters = EVERYTHING, limit: int = 100) -> list[Hit]:
         """The events with that id, of whatever source, newest first. Raises Behind."""
-        return await self._read(lambda connection: index.identified(connection, identifier, seen, limit))
+        return await self._read(lambda connection: questions.identified(connection, identifier, seen, limit))
 
     async def effects(self, identifier: str, *, seen: Filters = EVERYTHING, limit: int = 100) -> list[Hit]:
         """The events that an event caused. Raises Behind."""
-        return await self._read(lambda connection: index.effects(connection, identifier, seen, limit))
+        return await self._read(lambda connection: questions.effects(connection, identifier, seen, limit))
 
     async def _read(self, ask: Callable[[apsw.Connection], T]) -> T:
         await self.caught_up()
@@ -249,7 +250,7 @@ class Search:
     def _ask(self, ask: Callable[[apsw.Connection], T]) -> T:
         connection: apsw.Connection | None = getattr(self._local, "connection", None)
         if connection is None:
-            connection = self._local.connection = index.reader(self._path)
+            connection = self._local.connection = questions.reader(self._path)
             self._readers.append(connection)
         connection.execute("BEGIN")
         try:

@@ -8,7 +8,6 @@ import os
 import threading
 import time
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -18,18 +17,17 @@ import msgspec
 from canonical.errors import ConfigError
 from canonical.event import Event
 from canonical.ports import Outcome, RawMessage, Recorded, Transaction
-from router.journal import Header, IngestBatch, JournalCorrupt, Message, Settlement
-from router.journal.bundle import Row, events_of, header_of, pack, raws_of
+from router.journal import Header, IngestBatch, Message, Settlement, reading
+from router.journal.bundle import pack
 from router.journal.identities import Identities
 from router.journal.retention import Retention
 from router.journal.schema import prepare
-from router.journal.writer import Statements, Writer
+from router.journal.writer import Writer
 
 __all__ = ["SQLiteJournal"]
 
 T = TypeVar("T")
 _SETTLE_AFTER_S = 0.05
-_COLUMNS = "first, last, header, events, raws, hash"
 
 
 class _Work:
@@ -69,10 +67,9 @@ class SQLiteJournal:
         self._retention = retention or Retention()
         self._listeners: list[Callable[[Sequence[Recorded]], None]] = []
         self._settlements: dict[str, list[Settlement]] = {}
+        self._taken: dict[str, list[Settlement]] = {}
         self._settling = threading.Lock()
         self._timer: asyncio.TimerHandle | None = None
-        self._local = threading.local()
-        self._readers: list[apsw.Connection] = []
         self._new: list[Event] = []
         self._raws: list[RawMessage] = []
         self._head = 0
@@ -98,7 +95,7 @@ class SQLiteJournal:
             raise
         self._head = self._next - 1
         self._room.set()
-        self._pool = ThreadPoolExecutor(2, thread_name_prefix="journal-reader")
+        self._snapshots = reading.Snapshots(self.path)
         self._writer = Writer(
             self._connection,
             begin=self._begin,
@@ -118,9 +115,7 @@ class SQLiteJournal:
         if self._timer:
             self._timer.cancel()
         await self._writer.stop()
-        self._pool.shutdown()
-        for connection in self._readers:
-            connection.close()
+        self._snapshots.close()
         self._connection.close()
         os.close(self._lock)
 
@@ -173,7 +168,7 @@ class SQLiteJournal:
     # ── in the writer's thread ───────────────────────────────────────────────────────────────────
 
     def _begin(self) -> None:
-        self._new, self._raws = [], []
+        self._new, self._raws, self._taken = [], [], {}
         self._identities.rotate(time.time())
 
     def _append(self, batch: IngestBatch, transaction: Transaction) -> Sequence[Outcome]:
@@ -242,7 +237,7 @@ class SQLiteJournal:
             return []
         row = pack(self._next, self._new, self._raws)
         transaction.execute(
-            f"INSERT INTO bundles ({_COLUMNS}, committed_at) VALUES (?,?,?,?,?,?,?)", (*row, now)
+            f"INSERT INTO bundles ({reading.COLUMNS}, committed_at) VALUES (?,?,?,?,?,?,?)", (*row, now)
         )
         recorded = [Recorded(self._next + index, event) for index, event in enumerate(self._new)]
         self._next += len(self._new)
@@ -257,10 +252,7 @@ class SQLiteJournal:
             for route, done in taken.items():
                 self._settlements[route] = done + self._settlements.get(route, [])
 
-    _taken: dict[str, list[Settlement]] = {}  # noqa: RUF012 - replaced, never changed in place
-
     def _committed(self, recorded: Sequence[Recorded]) -> None:
-        self._taken = {}
         if recorded:
             self._head = recorded[-1].position
             for listener in self._listeners:
@@ -274,66 +266,17 @@ class SQLiteJournal:
     async def events(
         self, after: int, *, limit: int = 1000, wanted: Callable[[Header], bool] | None = None
     ) -> tuple[list[Recorded], int]:
-        def work(transaction: Transaction) -> tuple[list[Recorded], int]:
-            found: list[Recorded] = []
-            reached = after
-            while len(found) < limit:
-                rows = transaction.execute(
-                    "SELECT first, last, header FROM bundles WHERE last > ? ORDER BY first LIMIT 64",
-                    (reached,),
-                )
-                for first, last, header in rows:
-                    if wanted is None or wanted(header_of(header)):
-                        row = transaction.execute(
-                            f"SELECT {_COLUMNS} FROM bundles WHERE first = ?", (first,)
-                        )[0]
-                        try:
-                            found += [item for item in events_of(_row(row)) if item.position > after]
-                        except JournalCorrupt:
-                            if found:  # what comes before it first
-                                return found, reached
-                            raise
-                    reached = last
-                    if len(found) >= limit:
-                        break
-                if len(rows) < 64:
-                    break
-            return found, reached
-
-        return await self.read(work)
+        return await self.read(lambda transaction: reading.events(transaction, after, limit, wanted))
 
     async def headers(self, after: int) -> list[Header]:
         """The headers of the bundles after a position."""
-        rows = await self.read(lambda t: t.execute("SELECT header FROM bundles WHERE first > ?", (after,)))
-        return [header_of(header) for (header,) in rows]
+        return await self.read(lambda transaction: reading.headers(transaction, after))
 
     async def raw(self, position: int) -> RawMessage | None:
-        def work(transaction: Transaction) -> RawMessage | None:
-            rows = transaction.execute(
-                f"SELECT {_COLUMNS} FROM bundles WHERE first <= ? ORDER BY first DESC LIMIT 1", (position,)
-            )
-            if not rows or rows[0][1] < position:
-                return None
-            row = _row(rows[0])
-            event = events_of(row)[position - row[0]].event
-            return next((raw for raw in raws_of(row) if raw.id == event.srcmsgid), None)
-
-        return await self.read(work)
+        return await self.read(lambda transaction: reading.raw(transaction, position))
 
     async def history(self, adapter: str, limit: int) -> Sequence[RawMessage]:
-        def work(transaction: Transaction) -> list[RawMessage]:
-            found: list[RawMessage] = []
-            for first, header in transaction.execute(
-                "SELECT first, header FROM bundles ORDER BY first DESC LIMIT 5000"
-            ):
-                if adapter in header_of(header).adapters:
-                    row = transaction.execute(f"SELECT {_COLUMNS} FROM bundles WHERE first = ?", (first,))[0]
-                    found[:0] = [raw for raw in raws_of(_row(row)) if raw.adapter == adapter]
-                if len(found) >= limit:
-                    break
-            return found[-limit:]
-
-        return await self.read(work)
+        return await self.read(lambda transaction: reading.history(transaction, adapter, limit))
 
     async def position_of(self, source: str, identifier: str) -> int | None:
         """The position of the event (source, id) while it is within the identity window."""
@@ -351,21 +294,7 @@ class SQLiteJournal:
         return dict(await self.read(lambda t: t.execute("SELECT route, position FROM cursors")))
 
     async def read(self, work: Callable[[Transaction], T]) -> T:
-        """``Store.read``: a snapshot, in a reader's thread."""
-        return await asyncio.get_running_loop().run_in_executor(self._pool, self._snapshot, work)
-
-    def _snapshot(self, work: Callable[[Transaction], T]) -> T:
-        connection: apsw.Connection | None = getattr(self._local, "connection", None)
-        if connection is None:
-            connection = apsw.Connection(str(self.path), flags=apsw.SQLITE_OPEN_READONLY)
-            connection.set_busy_timeout(5000)
-            self._local.connection = connection
-            self._readers.append(connection)
-        connection.execute("BEGIN")
-        try:
-            return work(Statements(connection))
-        finally:
-            connection.execute("ROLLBACK")
+        return await self._snapshots.read(work)
 
 
 def _lock(folder: Path) -> int:
@@ -382,11 +311,6 @@ def _lock(folder: Path) -> int:
     os.ftruncate(handle, 0)
     os.pwrite(handle, str(os.getpid()).encode(), 0)
     return handle
-
-
-def _row(columns: tuple[Any, ...]) -> Row:
-    first, last, header, events, raws, digest = columns
-    return first, last, header, events, raws, digest
 
 
 def _outcome(

@@ -248,9 +248,11 @@ async def test_a_row_lets_go_what_waits_for_it_in_order(gate: Gate) -> None:
     delivered: list[str] = []
 
     def behave(delivery: Delivery) -> Accepted | Failed:
-        listed = gate.hub.crosswalks.current._outward.get(("item", "erp", "A-1"))
-        if not listed:
-            return Failed(Unresolved(domain="item", system="erp", value="A-1"))
+        crosswalk, at = gate.hub.crosswalks.current, gate.hub.clock()
+        try:
+            crosswalk.code(domain="item", system="erp", plant="aachen", canonical="A-1", at=at)
+        except Unresolved as error:
+            return Failed(error)
         delivered.append(delivery.event.id)
         return Accepted()
 

@@ -14,9 +14,10 @@ from hypothesis import strategies as st
 
 from canonical.event import Event
 from canonical.ports import RawMessage, Recorded
-from gateway.projections import index
+from gateway.projections import questions
 from gateway.projections.business_keys import keys_of
-from gateway.projections.index import Filters, Index
+from gateway.projections.index import Index
+from gateway.projections.questions import Filters
 from gateway.projections.search import Behind, Search
 from router.journal import IngestBatch, Message
 from router.journal.retention import Retention
@@ -182,7 +183,9 @@ def test_a_failed_batch_leaves_nothing_behind(tmp_path: Path) -> None:
         opened.add([good, bad], 2)
     assert opened.position == 0
     opened.add([good, Recorded(2, event(2, source="/new/source"))], 2)
-    assert index.page(index.reader(tmp_path / "search.db"), Filters(source="/new/source"), 0, 10) == [2]
+    assert questions.page(questions.reader(tmp_path / "search.db"), Filters(source="/new/source"), 0, 10) == [
+        2
+    ]
     opened.close()
 
 
@@ -290,7 +293,9 @@ def test_a_page_is_what_a_plain_filter_would_give(
             and (high is None or at <= high)
         )
 
-    connection = index.reader(path)
-    assert index.page(connection, filters, after, 100) == [item.position for item in recorded if wanted(item)]
+    connection = questions.reader(path)
+    assert questions.page(connection, filters, after, 100) == [
+        item.position for item in recorded if wanted(item)
+    ]
     connection.close()
     opened.close()

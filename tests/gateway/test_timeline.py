@@ -10,6 +10,8 @@ from tests.gateway.hubs import Gate, event
 from tests.router.rig import ScriptedSink, route
 from tests.waiting import eventually
 
+LOCKED = TransientError("locked", busy=True, code="http_423", retry_after_s=0.02)
+
 
 async def trail(gate: Gate, position: int, name: str = "orders") -> dict[str, Any]:
     answer = await (await gate.client("viewer")).get(f"/v1/events/{position}/timeline")
@@ -40,7 +42,7 @@ async def test_a_delivery_that_took_several_attempts_says_so(gate: Gate) -> None
 
     def behave(delivery: Delivery) -> Accepted | Failed:
         tries.append(1)
-        return Accepted() if len(tries) > 2 else Failed(TransientError("locked", busy=True, code="http_423"))
+        return Accepted() if len(tries) > 2 else Failed(LOCKED)
 
     await gate.route(route(), ScriptedSink(behave))
     (position,) = await gate.record(event(1))

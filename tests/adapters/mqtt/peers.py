@@ -72,7 +72,7 @@ class Observer:
         self._broker = broker
 
     def start(self) -> None:
-        """Returns once it is subscribed. Blocks."""
+        """Connects; returns once it is subscribed. Blocks."""
         from paho.mqtt.packettypes import PacketTypes
         from paho.mqtt.properties import Properties
 
@@ -80,6 +80,14 @@ class Observer:
         properties.SessionExpiryInterval = 3_600
         self._client.connect(self._broker.host, self._broker.port, clean_start=False, properties=properties)
         self._client.loop_start()
+        self.ready()
+
+    def forget(self) -> None:
+        """Its broker is gone: mosquitto 2.0.11 may have forgotten the session of a connected client."""
+        self._subscribed.clear()
+
+    def ready(self) -> None:
+        """Returns once it is subscribed, for the first time or again. Blocks."""
         assert self._subscribed.wait(DEADLINE_S), "the observer could not subscribe"
 
     def stop(self) -> None:

@@ -94,7 +94,13 @@ class MqttSinkHarness(MqttPeer):
         if self.observer is None:
             self.observer = Observer(self.broker, "deliveries/#")
             await asyncio.to_thread(self.observer.start)
+        await asyncio.to_thread(self.observer.ready)
         return address
+
+    async def stop_server(self) -> None:
+        await super().stop_server()
+        if self.observer is not None:
+            self.observer.forget()
 
     def make_sink(self, context: AdapterContext, host: str, port: int) -> MqttSink:
         return MqttSink(self.options(host, port), context)
