@@ -11,39 +11,36 @@ import asyncio
 import contextlib
 import sys
 import time
-from collections import Counter
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
 import structlog
-from msgspec import Struct
 
 from canonical.errors import ConfigError
 from canonical.event import utc_now
-from canonical.ports import Outcome, RawMessage, Transaction
+from canonical.ports import Outcome, RawMessage
 from canonical.spec import FormatContext, Health, Log, format_spec
 from config.crosswalks import read_crosswalks
 from config.model import Deployment
 from deadletter import store as dead_letters
 from deadletter.service import DeadLetters
 from gateway import audit, keys
-from gateway.compile import compile_route, decoder_of, inbound_codes
+from gateway.compile import decoder_of, inbound_codes
 from gateway.connections import RunningAdapter, close, connect, intake_of, supervise
 from gateway.crosswalks import Crosswalks
 from gateway.keys import Keys
 from gateway.metrics import Metrics
 from gateway.projections.search import Search
+from gateway.routing import Backlog, Routing
 from router import crosswalk, lanes
-from router.dispatch import Dispatcher
 from router.engine import Engine
 from router.ingest import Ingest, Intake
 from router.journal.retention import Retention
 from router.journal.sqlite import SQLiteJournal
-from router.lanekeeper import LaneKeeper
 
-__all__ = ["API_ADAPTER", "TABLES", "Backlog", "Hub", "running"]
+__all__ = ["API_ADAPTER", "TABLES", "Hub", "running"]
 
 API_ADAPTER = "api"
 """Under this name events that are posted to the gateway are counted."""
@@ -51,15 +48,6 @@ TABLES = (*dead_letters.TABLES, *lanes.TABLES, *crosswalk.TABLES, *keys.TABLES, 
 _DRAIN_S = 10.0
 _HOUSEKEEPING_S = 5.0
 _SWITCH_INTERVAL_S = 0.0005  # else the journal's thread waits 5 ms for the loop to give up the GIL
-
-
-class Backlog(Struct, frozen=True, kw_only=True):
-    """What waits on one route for one plant (``-``: none), parked and dead-lettered left out."""
-
-    plant: str
-    route: str
-    events: int
-    oldest_at: datetime | None
 
 
 class Hub:
@@ -78,11 +66,10 @@ class Hub:
         self.started_at = clock()
         self.ready = False
         self.adapters: dict[str, RunningAdapter] = {}
-        self.engines: dict[str, Engine] = {}
-        self._running: dict[str, asyncio.Task[None]] = {}
         self._housekeeping: asyncio.Task[None] | None = None
         self._reloading = asyncio.Lock()
         self._opened = contextlib.AsyncExitStack()
+        self._routing: Routing | None = None
 
     # ── start and stop ───────────────────────────────────────────────────────────────────────────
 
@@ -109,15 +96,33 @@ class Hub:
         self.keys = Keys(self.journal, self.clock)
         self.metrics = Metrics(self.deployment)
         self.ingest = Ingest(self.journal, self.metrics, self.clock, self.log)
-        self.dispatcher = Dispatcher(self.journal, self.log)
         self.dead_letters = DeadLetters(self.journal, self, audit.record, self.clock)
         self.crosswalks = Crosswalks(self.journal, self.release, audit.record, self.clock)
+        self._routing = Routing(
+            self.journal,
+            self.adapters,
+            observer=self.metrics,
+            crosswalk=lambda: self.crosswalks.current,
+            clock=self.clock,
+            log=self.log,
+        )
         await self._load_crosswalks(self.deployment)
         self.ingest.add(self._api_intake())
         for name in self.deployment.adapters:
             await self._connect(name, self.deployment)
-        await self._start_routes(self.deployment, list(self.deployment.routes))
+        await self.routing.start(self.deployment, list(self.deployment.routes))
         self._housekeeping = asyncio.create_task(self._keep_house(), name="housekeeping")
+
+    @property
+    def routing(self) -> Routing:
+        """The routes; only once it is open."""
+        assert self._routing is not None
+        return self._routing
+
+    @property
+    def engines(self) -> Mapping[str, Engine]:
+        """The routes that run, by name."""
+        return self._routing.engines if self._routing is not None else {}
 
     def start_sources(self) -> None:
         """Lets messages in."""
@@ -132,7 +137,7 @@ class Hub:
             await self._stop_source(running)
         await self._drain()
         for name in list(self.engines):
-            await self._stop_route(name)
+            await self.routing.stop(name)
         for running in self.adapters.values():
             if running.sink is not None:
                 await close(running.sink.close(), running.name, self.log)
@@ -221,98 +226,6 @@ class Hub:
             await asyncio.gather(running.task, return_exceptions=True)
             running.task = None
 
-    # ── routes ───────────────────────────────────────────────────────────────────────────────────
-
-    async def _start_routes(self, deployment: Deployment, names: Sequence[str]) -> None:
-        cursors = await self._cursors(deployment, names)
-        inbound = inbound_codes(deployment)
-        for name in names:
-            compiled = compile_route(name, deployment.routes[name], inbound)
-            running = self.adapters[compiled.to]
-            assert running.sink is not None
-            engine = Engine(
-                compiled,
-                sink=running.sink,
-                traits=running.spec.traits,
-                feed=self.dispatcher.feed(compiled, cursors[name]),
-                journal=self.journal,
-                crosswalk=lambda: self.crosswalks.current,
-                keeper=LaneKeeper(name, self.journal, self.log),
-                observer=self.metrics,
-                clock=self.clock,
-                log=self.log,
-            )
-            self.engines[name] = engine
-            self._running[name] = asyncio.create_task(self._run_route(engine), name=f"route {name}")
-
-    async def _cursors(self, deployment: Deployment, names: Sequence[str]) -> dict[str, int]:
-        """Where each route goes on; a new one begins as its ``from`` says, a renamed one where it stood."""
-        head = self.journal.head
-
-        def work(transaction: Transaction) -> dict[str, int]:
-            known = dict(transaction.execute("SELECT route, position FROM cursors"))
-            for name in names:
-                route = deployment.routes[name]
-                if name in known:
-                    continue
-                if route.was and route.was in known:
-                    known[name] = known.pop(route.was)
-                    for table in ("lanes", "dead_letters", "deliveries"):
-                        transaction.execute(
-                            f"UPDATE {table} SET route = ? WHERE route = ?",  # noqa: S608 - names of ours
-                            (name, route.was),
-                        )
-                    transaction.execute("DELETE FROM cursors WHERE route = ?", (route.was,))
-                else:
-                    known[name] = head if route.start == "now" else 0
-                transaction.execute("INSERT INTO cursors VALUES (?, ?)", (name, known[name]))
-            return known
-
-        known: dict[str, int] = await self.journal.write(work)
-        for name in sorted(known.keys() - deployment.routes.keys()):
-            self.log.warning("route_without_configuration", route=name, position=known[name])
-        return known
-
-    async def _run_route(self, engine: Engine) -> None:
-        """A route that fails unexpectedly starts anew from its cursor; the others are not concerned."""
-        try:
-            await engine.run()
-        except Exception as error:  # noqa: BLE001 - whatever it is, the other routes go on
-            name = engine.route.name
-            self.log.error("route_failed", route=name, error=repr(error), restart_in_s=1.0)
-            await asyncio.sleep(1.0)
-            self.dispatcher.drop(engine.feed)
-            await self._start_routes(self.deployment, [name])
-
-    async def _stop_route(self, name: str) -> None:
-        engine, task = self.engines.pop(name), self._running.pop(name)
-        engine.stop()
-        done, _ = await asyncio.wait({task}, timeout=_DRAIN_S)
-        if not done:
-            task.cancel()
-        await asyncio.gather(task, return_exceptions=True)
-        await engine.feed.close()
-        self.dispatcher.drop(engine.feed)
-
-    async def forget_route(self, name: str, *, by: str) -> None:
-        """Gives up the place of a route that is configured no more, so that it holds no history.
-
-        Raises LookupError when it is configured, unknown, or still has something in its lanes.
-        """
-        if name in self.deployment.routes:
-            raise LookupError(f"route {name!r} is configured; take it out of the configuration first")
-
-        def work(transaction: Transaction) -> None:
-            if transaction.execute("SELECT 1 FROM lanes WHERE route = ? LIMIT 1", (name,)):
-                raise LookupError(
-                    f"route {name!r} still has deliveries in its lanes: release or discard them first"
-                )
-            if not transaction.execute("DELETE FROM cursors WHERE route = ? RETURNING route", (name,)):
-                raise LookupError(f"no route {name!r} was ever run here")
-            audit.record(transaction, by, "route.forget", f"route/{name}", {})
-
-        await self.journal.write(work)
-
     # ── Redeliver, for dead letters and lanes ────────────────────────────────────────────────────
 
     async def message(self, raw: RawMessage) -> Outcome:
@@ -321,18 +234,11 @@ class Hub:
 
     async def release(self, route: str, key: str) -> int:
         """See ``canonical.ports.Redeliver``."""
-        engine = self.engines.get(route)
-        if engine is None:
-            raise LookupError(f"no route {route!r} runs")
-        return engine.keeper.release(key)
+        return self.routing.release(route, key)
 
     async def discard(self, route: str, key: str, position: int) -> None:
         """See ``canonical.ports.Redeliver``."""
-        engine = self.engines.get(route)
-        if engine is not None:
-            engine.keeper.drop(key, position)
-            return
-        await self.journal.write(lambda t: lanes.remove(t, route, [(key, position)]))
+        await self.routing.discard(route, key, position)
 
     async def lanes_release(self, route: str, key: str, *, by: str) -> int:
         """``release`` as a person's act: audited. Raises LookupError."""
@@ -346,31 +252,16 @@ class Hub:
 
     async def backlog(self) -> list[Backlog]:
         """Per route and plant, what waits. Before a condition is evaluated an event counts as waiting."""
-        found: list[Backlog] = []
-        for name, engine in list(self.engines.items()):
-            numbers: Counter[str] = Counter()
-            oldest: dict[str, datetime] = {}
-            for event in engine.waiting_events():
-                plant = event.plantid or "-"
-                numbers[plant] += 1
-                if event.recordedtime:
-                    oldest.setdefault(plant, event.recordedtime)
-            if engine.feed.lagging:
-                await self._count_unread(engine, numbers, oldest)
-            found += [
-                Backlog(plant=plant, route=name, events=number, oldest_at=oldest.get(plant))
-                for plant, number in sorted(numbers.items())
-            ]
-        return found
+        return await self.routing.backlog()
 
-    async def _count_unread(self, engine: Engine, numbers: Counter[str], oldest: dict[str, datetime]) -> None:
-        route = engine.route
-        for header in await self.journal.headers(engine.feed.reached):
-            for plant, types in header.counts.items():
-                wanted = sum(number for kind, number in types.items() if kind in route.types)
-                if wanted and (not route.plants or plant in route.plants):
-                    numbers[plant] += wanted
-                    oldest.setdefault(plant, datetime.fromtimestamp(header.recorded_at, UTC))
+    async def forget_route(self, name: str, *, by: str) -> None:
+        """Gives up the place of a route that is configured no more, so that it holds no history.
+
+        Raises LookupError when it is configured, unknown, or still has something in its lanes.
+        """
+        if name in self.deployment.routes:
+            raise LookupError(f"route {name!r} is configured; take it out of the configuration first")
+        await self.routing.forget(name, by=by)
 
     async def _keep_house(self) -> None:
         while True:
@@ -426,7 +317,7 @@ class Hub:
                 or (name in deployment.routes and deployment.routes[name].to.adapter in adapters)
             }
             for name in sorted(routes & self.engines.keys()):
-                await self._stop_route(name)
+                await self.routing.stop(name)
             for name in sorted(adapters & self.adapters.keys()):
                 await self._disconnect(name)
             self._redecode(old, deployment, adapters)
@@ -435,7 +326,7 @@ class Hub:
                 await self._connect(name, deployment)
                 self._start_source(self.adapters[name])
             self.deployment = deployment
-            await self._start_routes(deployment, sorted(routes & deployment.routes.keys()))
+            await self.routing.start(deployment, sorted(routes & deployment.routes.keys()))
             changes = {"adapters": sorted(adapters), "routes": sorted(routes)}
             await self.journal.write(
                 lambda t: audit.record(t, by, "configuration.load", "deployment", changes)

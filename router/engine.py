@@ -13,9 +13,7 @@ import time
 from collections import OrderedDict, deque
 from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime
-from typing import Protocol, cast
-
-from msgspec import Struct
+from typing import cast
 
 from canonical.errors import CrossplantError, PermanentError, Stage, TransientError, Unauthorized
 from canonical.event import Event
@@ -26,7 +24,7 @@ from router.crosswalk import Crosswalk
 from router.dispatch import Feed
 from router.failpoint import failpoint
 from router.journal import Journal, Settlement
-from router.lanekeeper import LaneKeeper, Work
+from router.lanekeeper import LaneKeeper
 from router.recoverability import (
     DeadLetterIt,
     Decision,
@@ -39,36 +37,16 @@ from router.recoverability import (
     decide,
 )
 from router.routes import Route
+from router.status import Observer, RouteStatus
+from router.work import Work
 
-__all__ = ["Engine", "Observer", "RouteStatus"]
+__all__ = ["Engine"]
 
 WINDOW_EVENTS = 1000
 """Events of a route taken and not settled; after a crash at most so many are delivered again."""
 SEND_DEADLINE_S = 120.0
 """A sink has time-outs of its own; this one is for a sink that forgets them."""
 _IDLE_S = 5.0
-
-
-class Observer(Protocol):
-    """Who counts. Called once per settlement, not per event."""
-
-    def delivered(self, route: str, events: Sequence[Event], at: datetime) -> None: ...
-    def ended(self, route: str, event: Event, outcome: str) -> None: ...
-
-
-class RouteStatus(Struct, frozen=True, kw_only=True):
-    """What a route is doing. ``oldest_at``: recordedtime of the oldest event that waits in memory."""
-
-    name: str
-    state: str
-    reason: str
-    paused_for_s: float | None
-    probe_in_s: float | None
-    cursor: int
-    waiting: int
-    in_flight: int
-    lagging: bool
-    oldest_at: datetime | None
 
 
 class Engine:
@@ -117,6 +95,8 @@ class Engine:
         while not (self._draining and not self._sends):
             self._wake.clear()
             more = self._take() if not self._draining else False
+            if self.keeper.failure is not None:
+                raise self.keeper.failure
             self.keeper.start_due()
             more = self._start() or more
             self._settle()

@@ -1,4 +1,4 @@
-"""A route's lanes while it runs: which keys are blocked, when their heads are due, and the rows' writing.
+"""A route's lanes while it runs: which keys are blocked, and when their heads are due.
 
 What is in memory says at once whether a key is blocked; the rows follow in the journal's next
 transaction, and only then is the position settled. A key is free again when its last row is gone.
@@ -13,44 +13,23 @@ from collections import deque
 from collections.abc import Sequence
 from typing import Protocol
 
-from msgspec import Struct, structs
+from msgspec import structs
 
-from canonical.errors import CrossplantError, Invalid, Unresolved
+from canonical.errors import Unresolved
 from canonical.event import Event, decode, encode
-from canonical.ports import Outcome, Transaction
+from canonical.ports import Transaction
 from canonical.spec import Log
 from deadletter import store as dead_letters
 from deadletter.entry import DeadLetter
 from router import lanes
 from router.breaker import Breaker
-from router.failpoint import failpoint
-from router.journal import IngestBatch, Journal, StorageError
+from router.journal import Journal
 from router.lanes import Entry
-from router.notices import dead_lettered, is_notice, notice_message, unresolved
+from router.lanewriter import Change, LaneWriter, letter_of
+from router.notices import dead_lettered, is_notice, unresolved
+from router.work import Work
 
-__all__ = ["LaneKeeper", "Work"]
-
-_STORAGE_RETRY_S = 1.0
-
-
-class Work(Struct, gc=False):
-    """One event on its way on one route.
-
-    ``promoted``: it waited for its key and is next. ``first_failed_s``: the breaker's open time at
-    its first failure. ``lookup``: an earlier attempt may have arrived.
-    """
-
-    position: int
-    event: Event
-    key: str
-    attempts: int = 0
-    first_failed_s: float | None = None
-    promoted: bool = False
-    lookup: bool = False
-    from_lane: bool = False
-    dead_letter: int | None = None
-    entered_at: float = 0.0
-    error: CrossplantError | None = None
+__all__ = ["LaneKeeper"]
 
 
 class _Lane:
@@ -64,17 +43,6 @@ class _Lane:
         self.failed_since: float | None = None
         self.active = False
         self.queue: deque[Work] = deque()
-
-
-class _Change(Struct):
-    """One thing to write. ``entry`` to put, ``removed`` (key, position) to take out, a letter with either."""
-
-    work: Work | None = None
-    entry: Entry | None = None
-    removed: tuple[str, int] | None = None
-    letter: DeadLetter | None = None
-    recovered: int | None = None
-    notice: Event | None = None
 
 
 class Owner(Protocol):
@@ -91,12 +59,15 @@ class LaneKeeper:
     """The lanes of one route."""
 
     def __init__(self, route: str, journal: Journal, log: Log) -> None:
-        self._route, self._journal, self._log = route, journal, log
+        self._route, self._journal = route, journal
         self._lanes: dict[str, _Lane] = {}
         self._held: set[int] = set()
         self._due: list[tuple[float, str]] = []
-        self._changes: list[_Change] = []
+        self._changes: list[Change] = []
+        self._writer = LaneWriter(route, journal, log)
         self._flushing: asyncio.Task[None] | None = None
+        self.failure: Exception | None = None
+        """What kept the lanes from being written; the route cannot go on."""
         self._opening: set[asyncio.Task[None]] = set()
         self._owner: Owner
 
@@ -173,22 +144,24 @@ class LaneKeeper:
 
     def bury(self, work: Work, why: str) -> None:
         """Waits for a person, as a dead letter."""
-        letter = self._letter(work, why)
+        letter = letter_of(self._route, work, why)
         self._put(work, "dead", letter=letter, notice=dead_lettered(letter, work.event))
 
     def discard(self, work: Work, why: str) -> None:
         """Leaves it for good; a row says so."""
         now = time.time()
-        letter = structs.replace(self._letter(work, why), status="discarded", resolved_at=now, reason=why)
+        letter = structs.replace(
+            letter_of(self._route, work, why), status="discarded", resolved_at=now, reason=why
+        )
         if work.from_lane:
-            self._change(_Change(work=work, removed=(work.key, work.position), letter=letter))
+            self._change(Change(work=work, removed=(work.key, work.position), letter=letter))
             self._next(work.key)
         else:
-            self._change(_Change(work=work, letter=letter))
+            self._change(Change(work=work, letter=letter))
 
     def done(self, work: Work) -> None:
         """The work of a lane was delivered, or is not wanted any more."""
-        self._change(_Change(work=work, removed=(work.key, work.position), recovered=work.dead_letter))
+        self._change(Change(work=work, removed=(work.key, work.position), recovered=work.dead_letter))
         self._next(work.key)
 
     # ── what people ask ──────────────────────────────────────────────────────────────────────────
@@ -205,7 +178,7 @@ class LaneKeeper:
     def drop(self, key: str, position: int) -> None:
         """Takes one row out; the rest of its lane is tried."""
         if key in self._lanes:
-            self._change(_Change(removed=(key, position)))
+            self._change(Change(removed=(key, position)))
 
     # ── within ───────────────────────────────────────────────────────────────────────────────────
 
@@ -255,7 +228,7 @@ class LaneKeeper:
         )
         recovered = work.dead_letter if state == "parked" else None
         self._change(
-            _Change(
+            Change(
                 work=work,
                 entry=entry,
                 letter=letter,
@@ -313,28 +286,7 @@ class LaneKeeper:
             return
         lane.active = False  # the flush that is due looks whether rows are left
 
-    def _letter(self, work: Work, why: str) -> DeadLetter:
-        event, error, now = work.event, work.error, time.time()
-        return DeadLetter(
-            kind="delivery",
-            stage=error.stage.value if error else "sending",
-            code=error.code if error else "discarded",
-            error=why,
-            errors=error.errors if isinstance(error, Invalid) else (),
-            adapter=event.source.rpartition("/")[2],
-            plant=event.plantid or "",
-            type=event.type,
-            route=self._route,
-            key=work.key,
-            position=work.position,
-            message_id=event.srcmsgid or "",
-            event=encode(event),
-            attempts=work.attempts,
-            first_at=work.entered_at or now,
-            last_at=now,
-        )
-
-    def _change(self, change: _Change) -> None:
+    def _change(self, change: Change) -> None:
         self._changes.append(change)
         if self._flushing is None:
             self._flushing = asyncio.get_running_loop().create_task(self._flush())
@@ -348,41 +300,15 @@ class LaneKeeper:
         try:
             while self._changes:
                 changes, self._changes = self._changes, []
-                await self._write(changes)
+                await self._writer.write(changes)
                 self._written(changes)
+        except Exception as error:  # noqa: BLE001 - the engine raises it, and its route begins anew
+            self.failure = error
         finally:
             self._flushing = None
         self._owner.wake()
 
-    async def _write(self, changes: Sequence[_Change]) -> None:
-        for change in changes:
-            if change.letter is not None and change.work is not None:
-                change.letter = await self._with_bytes(change.letter, change.work.position)
-        notices = [change.notice for change in changes if change.notice is not None]
-        batch = IngestBatch(
-            adapter="hub",
-            messages=[notice_message(notice) for notice in notices],
-            within=lambda transaction, outcomes: _apply(transaction, self._route, changes, outcomes),
-        )
-        failpoint("engine.before_lane")
-        while True:
-            try:
-                await self._journal.append(batch, urgent=True)
-                break
-            except StorageError as error:
-                self._log.error("lane_not_written", route=self._route, error=error.message)
-                await asyncio.sleep(_STORAGE_RETRY_S)
-        failpoint("engine.after_lane")
-
-    async def _with_bytes(self, letter: DeadLetter, position: int) -> DeadLetter:
-        raw = await self._journal.raw(position)
-        if raw is None:
-            return letter
-        return structs.replace(
-            letter, body=raw.body, content_type=raw.content_type, attributes=raw.attributes
-        )
-
-    def _written(self, changes: Sequence[_Change]) -> None:
+    def _written(self, changes: Sequence[Change]) -> None:
         for change in changes:
             if change.work is not None and not change.work.from_lane:
                 self._owner.settled(change.work)
@@ -396,20 +322,3 @@ class LaneKeeper:
                 del self._lanes[change.removed[0]]
             elif not lane.active and lane.due is None:
                 self._schedule(change.removed[0], 0.0)
-
-
-def _apply(
-    transaction: Transaction, route: str, changes: Sequence[_Change], outcomes: Sequence[Outcome]
-) -> Sequence[Outcome]:
-    for change in changes:
-        identifier = dead_letters.add(transaction, change.letter) if change.letter is not None else None
-        if change.entry is not None:
-            entry = (
-                change.entry if identifier is None else structs.replace(change.entry, dead_letter=identifier)
-            )
-            lanes.put(transaction, entry)
-        if change.removed is not None:
-            lanes.remove(transaction, route, [change.removed])
-        if change.recovered is not None:
-            dead_letters.resolve(transaction, change.recovered, "recovered", at=time.time())
-    return outcomes

@@ -25,7 +25,6 @@ from gateway.keys import NewKey, Role
 from gateway.runtime import Hub
 from router.engine import Engine
 from router.journal import Message
-from router.lanekeeper import LaneKeeper
 from router.routes import Route
 from tests.waiting import eventually
 
@@ -172,22 +171,7 @@ class Gate:
 
     async def route(self, route: Route, sink: Any, traits: SinkTraits = SinkTraits(concurrency=8)) -> Engine:  # noqa: B008 - frozen
         """A route with a sink that does as it is told."""
-        hub = self.hub
-        engine = Engine(
-            route,
-            sink=sink,
-            traits=traits,
-            feed=hub.dispatcher.feed(route, 0),
-            journal=hub.journal,
-            crosswalk=lambda: hub.crosswalks.current,
-            keeper=LaneKeeper(route.name, hub.journal, hub.log),
-            observer=hub.metrics,
-            clock=hub.clock,
-            log=hub.log,
-        )
-        hub.engines[route.name] = engine
-        hub._running[route.name] = asyncio.create_task(engine.run())
-        return engine
+        return self.hub.routing.run(route, sink, traits, after=0)
 
 
 def event(number: int, **more: Any) -> Event:

@@ -1,0 +1,200 @@
+"""The routes of a deployment while they run: started where they stood, ended in order, counted."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, datetime
+
+from msgspec import Struct
+
+from canonical.ports import Sink, Transaction
+from canonical.spec import Log, SinkTraits
+from config.model import Deployment
+from gateway import audit
+from gateway.compile import compile_route, inbound_codes
+from gateway.connections import RunningAdapter
+from router import lanes
+from router.crosswalk import Crosswalk
+from router.dispatch import Dispatcher
+from router.engine import Engine
+from router.journal.sqlite import SQLiteJournal
+from router.lanekeeper import LaneKeeper
+from router.routes import Route
+from router.status import Observer
+
+__all__ = ["Backlog", "Routing"]
+
+_DRAIN_S = 10.0
+
+
+class Backlog(Struct, frozen=True, kw_only=True):
+    """What waits on one route for one plant (``-``: none), parked and dead-lettered left out."""
+
+    plant: str
+    route: str
+    events: int
+    oldest_at: datetime | None
+
+
+class Routing:
+    """``engines`` are those that run, by the route's name."""
+
+    def __init__(
+        self,
+        journal: SQLiteJournal,
+        adapters: Mapping[str, RunningAdapter],
+        *,
+        observer: Observer,
+        crosswalk: Callable[[], Crosswalk],
+        clock: Callable[[], datetime],
+        log: Log,
+    ) -> None:
+        """``adapters`` may change between starts. ``crosswalk`` gives the rows of the moment."""
+        self._journal, self._adapters, self._observer = journal, adapters, observer
+        self._crosswalk, self._clock, self._log = crosswalk, clock, log
+        self._dispatcher = Dispatcher(journal, log)
+        self._running: dict[str, asyncio.Task[None]] = {}
+        self._deployment: Deployment
+        self.engines: dict[str, Engine] = {}
+
+    async def start(self, deployment: Deployment, names: Sequence[str]) -> None:
+        """Starts these routes where they stood."""
+        self._deployment = deployment
+        cursors = await self._cursors(deployment, names)
+        inbound = inbound_codes(deployment)
+        for name in names:
+            compiled = compile_route(name, deployment.routes[name], inbound)
+            running = self._adapters[compiled.to]
+            assert running.sink is not None
+            self.run(compiled, running.sink, running.spec.traits, after=cursors[name])
+
+    def run(self, route: Route, sink: Sink, traits: SinkTraits, *, after: int) -> Engine:
+        """Runs a compiled route from a position on."""
+        engine = Engine(
+            route,
+            sink=sink,
+            traits=traits,
+            feed=self._dispatcher.feed(route, after),
+            journal=self._journal,
+            crosswalk=self._crosswalk,
+            keeper=LaneKeeper(route.name, self._journal, self._log),
+            observer=self._observer,
+            clock=self._clock,
+            log=self._log,
+        )
+        self.engines[route.name] = engine
+        self._running[route.name] = asyncio.create_task(self._run_route(engine), name=f"route {route.name}")
+        return engine
+
+    async def _cursors(self, deployment: Deployment, names: Sequence[str]) -> dict[str, int]:
+        """Where each route goes on; a new one begins as its ``from`` says, a renamed one where it stood."""
+        await self._journal.write(lambda _: None)  # settles what was handed in
+        head = self._journal.head
+
+        def work(transaction: Transaction) -> dict[str, int]:
+            known = dict(transaction.execute("SELECT route, position FROM cursors"))
+            for name in names:
+                route = deployment.routes[name]
+                if name in known:
+                    continue
+                if route.was and route.was in known:
+                    known[name] = known.pop(route.was)
+                    for table in ("lanes", "dead_letters", "deliveries"):
+                        transaction.execute(
+                            f"UPDATE {table} SET route = ? WHERE route = ?",  # noqa: S608 - names of ours
+                            (name, route.was),
+                        )
+                    transaction.execute("DELETE FROM cursors WHERE route = ?", (route.was,))
+                else:
+                    known[name] = head if route.start == "now" else 0
+                transaction.execute("INSERT INTO cursors VALUES (?, ?)", (name, known[name]))
+            return known
+
+        known: dict[str, int] = await self._journal.write(work)
+        for name in sorted(known.keys() - deployment.routes.keys()):
+            self._log.warning("route_without_configuration", route=name, position=known[name])
+        return known
+
+    async def _run_route(self, engine: Engine) -> None:
+        """A route that fails unexpectedly starts anew from its cursor; the others are not concerned."""
+        try:
+            await engine.run()
+        except Exception as error:  # noqa: BLE001 - whatever it is, the other routes go on
+            name = engine.route.name
+            self._log.error("route_failed", route=name, error=repr(error), restart_in_s=1.0)
+            await asyncio.sleep(1.0)
+            self._dispatcher.drop(engine.feed)
+            await self.start(self._deployment, [name])
+
+    async def stop(self, name: str) -> None:
+        """Ends a route; what is on its way comes back first, for a bounded time."""
+        engine, task = self.engines.pop(name), self._running.pop(name)
+        engine.stop()
+        done, _ = await asyncio.wait({task}, timeout=_DRAIN_S)
+        if not done:
+            task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+        await engine.feed.close()
+        self._dispatcher.drop(engine.feed)
+
+    async def forget(self, name: str, *, by: str) -> None:
+        """Removes the cursor of a route that is configured no more.
+
+        Raises LookupError when it is unknown, or still has something in its lanes.
+        """
+
+        def work(transaction: Transaction) -> None:
+            if transaction.execute("SELECT 1 FROM lanes WHERE route = ? LIMIT 1", (name,)):
+                raise LookupError(
+                    f"route {name!r} still has deliveries in its lanes: release or discard them first"
+                )
+            if not transaction.execute("DELETE FROM cursors WHERE route = ? RETURNING route", (name,)):
+                raise LookupError(f"no route {name!r} was ever run here")
+            audit.record(transaction, by, "route.forget", f"route/{name}", {})
+
+        await self._journal.write(work)
+
+    def release(self, route: str, key: str) -> int:
+        """See ``canonical.ports.Redeliver``."""
+        engine = self.engines.get(route)
+        if engine is None:
+            raise LookupError(f"no route {route!r} runs")
+        return engine.keeper.release(key)
+
+    async def discard(self, route: str, key: str, position: int) -> None:
+        """See ``canonical.ports.Redeliver``."""
+        engine = self.engines.get(route)
+        if engine is not None:
+            engine.keeper.drop(key, position)
+            return
+        await self._journal.write(lambda t: lanes.remove(t, route, [(key, position)]))
+
+    async def backlog(self) -> list[Backlog]:
+        """Per route and plant, what waits. Before a condition is evaluated an event counts as waiting."""
+        found: list[Backlog] = []
+        for name, engine in list(self.engines.items()):
+            numbers: Counter[str] = Counter()
+            oldest: dict[str, datetime] = {}
+            for event in engine.waiting_events():
+                plant = event.plantid or "-"
+                numbers[plant] += 1
+                if event.recordedtime:
+                    oldest.setdefault(plant, event.recordedtime)
+            if engine.feed.lagging:
+                await self._count_unread(engine, numbers, oldest)
+            found += [
+                Backlog(plant=plant, route=name, events=number, oldest_at=oldest.get(plant))
+                for plant, number in sorted(numbers.items())
+            ]
+        return found
+
+    async def _count_unread(self, engine: Engine, numbers: Counter[str], oldest: dict[str, datetime]) -> None:
+        route = engine.route
+        for header in await self._journal.headers(engine.feed.reached):
+            for plant, types in header.counts.items():
+                wanted = sum(number for kind, number in types.items() if kind in route.types)
+                if wanted and (not route.plants or plant in route.plants):
+                    numbers[plant] += wanted
+                    oldest.setdefault(plant, datetime.fromtimestamp(header.recorded_at, UTC))

@@ -1,0 +1,124 @@
+"""Reading the embedded journal: snapshots in threads of their own, and what is read in them."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any, TypeVar
+
+import apsw
+
+from canonical.ports import RawMessage, Recorded, Transaction
+from router.journal import Header, JournalCorrupt
+from router.journal.bundle import Row, events_of, header_of, raws_of
+from router.journal.writer import Statements
+
+__all__ = ["COLUMNS", "Snapshots", "events", "headers", "history", "raw"]
+
+T = TypeVar("T")
+COLUMNS = "first, last, header, events, raws, hash"
+_PAGE = 64
+_LONGEST_HISTORY = 5000  # bundles looked at for an adapter's newest messages
+
+
+class Snapshots:
+    """Read-only connections, one a thread."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._pool = ThreadPoolExecutor(2, thread_name_prefix="journal-reader")
+        self._local = threading.local()
+        self._connections: list[apsw.Connection] = []
+
+    async def read(self, work: Callable[[Transaction], T]) -> T:
+        """``Store.read``."""
+        return await asyncio.get_running_loop().run_in_executor(self._pool, self._snapshot, work)
+
+    def close(self) -> None:
+        """Waits for the readers under way."""
+        self._pool.shutdown()
+        for connection in self._connections:
+            connection.close()
+
+    def _snapshot(self, work: Callable[[Transaction], T]) -> T:
+        connection: apsw.Connection | None = getattr(self._local, "connection", None)
+        if connection is None:
+            connection = apsw.Connection(str(self._path), flags=apsw.SQLITE_OPEN_READONLY)
+            connection.set_busy_timeout(5000)
+            self._local.connection = connection
+            self._connections.append(connection)
+        connection.execute("BEGIN")
+        try:
+            return work(Statements(connection))
+        finally:
+            connection.execute("ROLLBACK")
+
+
+def _row(transaction: Transaction, first: int) -> Row:
+    columns: tuple[Any, ...] = transaction.execute(
+        f"SELECT {COLUMNS} FROM bundles WHERE first = ?", (first,)
+    )[0]
+    begin, end, header, lines, raws, digest = columns
+    return begin, end, header, lines, raws, digest
+
+
+def events(
+    transaction: Transaction, after: int, limit: int, wanted: Callable[[Header], bool] | None
+) -> tuple[list[Recorded], int]:
+    """See ``Journal.events``. Before a bundle that the disk changed, what comes before it is returned."""
+    found: list[Recorded] = []
+    reached = after
+    while len(found) < limit:
+        rows = transaction.execute(
+            "SELECT first, last, header FROM bundles WHERE last > ? ORDER BY first LIMIT ?", (reached, _PAGE)
+        )
+        for first, last, header in rows:
+            if wanted is None or wanted(header_of(header)):
+                try:
+                    found += [item for item in events_of(_row(transaction, first)) if item.position > after]
+                except JournalCorrupt:
+                    if found:
+                        return found, reached
+                    raise
+            reached = last
+            if len(found) >= limit:
+                break
+        if len(rows) < _PAGE:
+            break
+    return found, reached
+
+
+def headers(transaction: Transaction, after: int) -> list[Header]:
+    """The headers of the bundles after a position."""
+    rows = transaction.execute("SELECT header FROM bundles WHERE first > ?", (after,))
+    return [header_of(header) for (header,) in rows]
+
+
+def raw(transaction: Transaction, position: int) -> RawMessage | None:
+    """See ``Journal.raw``."""
+    rows = transaction.execute(
+        "SELECT first, last FROM bundles WHERE first <= ? ORDER BY first DESC LIMIT 1", (position,)
+    )
+    if not rows or rows[0][1] < position:
+        return None
+    row = _row(transaction, rows[0][0])
+    event = events_of(row)[position - row[0]].event
+    return next((message for message in raws_of(row) if message.id == event.srcmsgid), None)
+
+
+def history(transaction: Transaction, adapter: str, limit: int) -> Sequence[RawMessage]:
+    """See ``Journal.history``."""
+    found: list[RawMessage] = []
+    newest = transaction.execute(
+        "SELECT first, header FROM bundles ORDER BY first DESC LIMIT ?", (_LONGEST_HISTORY,)
+    )
+    for first, header in newest:
+        if adapter in header_of(header).adapters:
+            messages = raws_of(_row(transaction, first))
+            found[:0] = [message for message in messages if message.adapter == adapter]
+        if len(found) >= limit:
+            break
+    return found[-limit:]
