@@ -178,10 +178,10 @@ def test_deep_nesting_is_an_error_of_ours(body: bytes) -> None:
 
 
 def test_one_bad_text_does_not_hold_up_the_page() -> None:
-    body = b'\xef\xbb\xbf{"v": [{"id": 1, "a": "\\u0000"}, {"id": 2}]}'
+    body = b'\xef\xbb\xbf{"v": [{"id": "\\u0000"}, {"id": 2}]}'
     cursor = {"query": "since", "from": "item.id"}
     page = read_page(poll(items="payload.v", id="item.id", cursor=cursor), body)
-    assert bodies(page) == [b'{"id": 1, "a": "\\u0000"}', b'{"id": 2}']
+    assert bodies(page) == [b'{"id": "\\u0000"}', b'{"id": 2}']
     assert ids(page)[1] == "2"
     assert page.cursor == "2"
     assert "id: " in page.faults[0]
