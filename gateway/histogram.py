@@ -1,7 +1,7 @@
 """Durations counted in classes: cheap to add to, close enough for percentiles, and Prometheus' buckets.
 
 The class limits are the R20 preferred numbers (ISO 3), 20 to a decade from 0.1 ms to 10⁵ s, so a
-percentile is off by 12 % at most. Every bucket of Prometheus is one of them.
+percentile is off by 15 % at most. Every bucket of Prometheus is one of them.
 """
 
 from __future__ import annotations

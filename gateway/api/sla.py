@@ -29,7 +29,7 @@ _FRESH_S = 1.0
 @api.get("/v1/sla", summary="Latency, failures and backlog")
 async def sla(request: Request, principal: Reader) -> Response:
     """`latency` is per plant, domain and route, by two clocks: `pipeline` from recording, `end_to_end` from
-    the event's own time, until the target had it; percentiles are in milliseconds, at most 12 % off, null
+    the event's own time, until the target had it; percentiles are in milliseconds, at most 15 % off, null
     where nothing was delivered. `routes` is per plant and route: deliveries, `failed_rate` (dead-lettered ÷
     ended, null when none ended), what waits. The plant `-` is none. Since the hub started; compliance with
     the configured service levels is not here yet."""

@@ -73,7 +73,9 @@ def events(
     reached = after
     while len(found) < limit:
         rows = transaction.execute(
-            "SELECT first, last, header FROM bundles WHERE last > ? ORDER BY first LIMIT ?", (reached, _PAGE)
+            "SELECT first, last, header FROM bundles WHERE last > ?1 AND first >= "  # not from the oldest on
+            "coalesce((SELECT max(first) FROM bundles WHERE first <= ?1), 0) ORDER BY first LIMIT ?2",
+            (reached, _PAGE),
         )
         for first, last, header in rows:
             if wanted is None or wanted(header_of(header)):

@@ -104,6 +104,7 @@ async def rig(
         try:
             await hub.start()
             assert not hub.dead, hub.log()
+            await eventually(lambda: "mqtt_connected" in hub.log(), 20)
             yield Rig(hub, proxy, historian)
             proxy.heal()
             code = await hub.stop()

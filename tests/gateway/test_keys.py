@@ -64,6 +64,23 @@ async def test_a_key_revoked_while_it_is_verified_is_not_remembered(gate: Gate) 
     assert await gate.hub.keys.verify(made.text) is None
 
 
+async def test_many_connections_at_once_cost_one_verification(
+    gate: Gate, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = await gate.hub.keys.create(VIEWER, by="test")
+    costly, matches = 0, gate.hub.keys._matches
+
+    async def counted(digest: str, secret: str) -> bool:
+        nonlocal costly
+        costly += 1
+        return await matches(digest, secret)
+
+    monkeypatch.setattr(gate.hub.keys, "_matches", counted)
+    found = await asyncio.gather(*(gate.hub.keys.verify(made.text) for _ in range(50)))
+    assert {key.id for key in found if key} == {made.key.id}
+    assert costly == 1
+
+
 async def test_use_is_noted(gate: Gate) -> None:
     made = await gate.hub.keys.create(VIEWER, by="test")
     assert made.key.last_used_at is None
