@@ -285,6 +285,11 @@ class Engine:
         else:
             self.settled(work)
 
+    @property
+    def idle(self) -> bool:
+        """Whether nothing but lanes has something to send."""
+        return not self._ready
+
     def settled(self, work: Work) -> None:
         """The cursor may pass it."""
         self._open.pop(work.position, None)
@@ -333,16 +338,32 @@ class Engine:
     def _failed(self, work: Work, failure: Failure) -> None:
         error, decision = failure.error, self._decide(work, failure)
         if isinstance(decision, PauseRoute):
-            work.lookup = work.lookup or failure.ambiguous
-            if self.breaker.pause(decision.after_s, error.message):
-                self._log.warning(
-                    "route_paused",
-                    route=self.route.name,
-                    reason=error.message,
-                    probe_in_s=round(decision.after_s, 1),
-                )
-            self._back(work)
+            self._pause(work, failure, decision.after_s)
             return
+        self._aside(work, decision, error)
+        self._observer.ended(self.route.name, work.event, type(decision).__name__)
+
+    def _pause(self, work: Work, failure: Failure, after_s: float) -> None:
+        """An outage keeps the delivery at its place. Where the message may be to blame it makes way, so
+        that the probe is made with another one; its attempts are not counted."""
+        if self.breaker.pause(after_s, failure.error.message):
+            self._log.warning(
+                "route_paused",
+                route=self.route.name,
+                reason=failure.error.message,
+                probe_in_s=round(after_s, 1),
+            )
+        work.lookup = work.lookup or failure.ambiguous
+        if isinstance(failure.error, TransientError) and failure.error.outage:
+            self._back(work)
+        else:
+            work.attempts -= 1
+            self._aside(work, Retry(after_s), failure.error)
+
+    def _aside(
+        self, work: Work, decision: Retry | Park | DeadLetterIt | Discard, error: CrossplantError
+    ) -> None:
+        """Into its lane, with what waits for its key; or away."""
         work.attempts += 1
         work.error = error
         self._busy.discard(work.key)
@@ -362,7 +383,6 @@ class Engine:
         else:
             for follower in behind:
                 self.keeper.behind(follower)
-        self._observer.ended(self.route.name, work.event, type(decision).__name__)
 
     def _settle(self) -> None:
         """Hands the cursor and the deliveries to the journal, which writes them with its next commit."""

@@ -50,6 +50,9 @@ class Owner(Protocol):
 
     breaker: Breaker
 
+    @property
+    def idle(self) -> bool: ...
+
     def again(self, work: Work) -> None: ...
     def settled(self, work: Work) -> None: ...
     def wake(self) -> None: ...
@@ -112,20 +115,29 @@ class LaneKeeper:
 
     def due_in_s(self) -> float | None:
         """Seconds until the next lane is due; None when none is, or the route is paused."""
-        if not self._due or self._owner.breaker.state == "paused":
+        if not self._due or self._owner.breaker.state != "flowing":
             return None
         return max(self._due[0][0] - time.monotonic(), 0.0)
 
     def start_due(self) -> None:
-        """Lets the heads of lanes that are due try again."""
-        if self._owner.breaker.state == "paused":
+        """Lets the heads of lanes that are due try again.
+
+        A probe is made with what has not failed yet; with one lane only when there is nothing else.
+        """
+        state = self._owner.breaker.state
+        if state == "paused" or (state == "probing" and not self._owner.idle):
             return
         now = time.monotonic()
         while self._due and self._due[0][0] <= now:
             due, key = heapq.heappop(self._due)
             lane = self._lanes.get(key)
-            if lane is not None and lane.due == due and not lane.active:
+            if lane is None or lane.due != due:
+                continue
+            lane.due = None
+            if not lane.active:
                 self._open(key, lane)
+                if state == "probing":
+                    return
 
     # ── what the engine tells ────────────────────────────────────────────────────────────────────
 

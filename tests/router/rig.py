@@ -228,7 +228,7 @@ async def running(folder: Path) -> AsyncIterator[Rig]:
         await rig.stop()
 
 
-async def until(condition: Callable[[], Any], within_s: float = 10.0) -> None:
+async def until(condition: Callable[[], Any], within_s: float = 30.0) -> None:
     """Waits for a condition, which may be a coroutine function. Fails after the deadline."""
     async with asyncio.timeout(within_s):
         while True:

@@ -103,6 +103,25 @@ async def test_one_document_answered_500_ends_apart_and_the_rest_flows(tmp_path:
         assert "gave up" in letter.error
 
 
+async def test_several_documents_answered_500_do_not_stop_the_others(tmp_path: Path) -> None:
+    sink = ScriptedSink(lambda d: Failed(TransientError("HTTP 500")) if number_of(d) < 4 else Accepted())
+    async with running(tmp_path) as rig:
+        policy = Policy(first_s=0.02, max_s=0.1, give_up_after_s=0.5)
+        await rig.start(route(policy=policy), sink, SinkTraits(concurrency=1))
+        await rig.append(*(order(n, f"o{n}") for n in range(30)))
+        await until(lambda: len(sink.accepted) == 26)
+        number = 30
+
+        async def given_up() -> bool:
+            nonlocal number
+            number += 1
+            await rig.append(order(number, f"o{number}"))  # the others go on flowing
+            return len(await rig.letters()) == 4
+
+        await until(given_up, 20)
+        assert sorted(letter.position or 0 for letter in await rig.letters()) == [1, 2, 3, 4]
+
+
 async def test_500_for_everything_pauses(tmp_path: Path) -> None:
     sink = ScriptedSink(lambda _: Failed(TransientError("HTTP 500")))
     async with running(tmp_path) as rig:
