@@ -37,7 +37,7 @@ class Feed:
     @property
     def reached(self) -> int:
         """The position up to which it has seen everything, what waits in the buffer included."""
-        return self._dispatcher.head if self._live else self._reached
+        return max(self._dispatcher.head, self._reached) if self._live else self._reached
 
     @property
     def passed(self) -> int:
@@ -58,8 +58,10 @@ class Feed:
         """Takes what a commit has for it, or begins to lag when the buffer is full."""
         if not self._live:
             return
+        if before < self._reached:  # it read a commit of which the loop had not been told yet
+            recorded = [item for item in recorded if item.position > self._reached]
         if len(self._buffer) + len(recorded) > BUFFER_EVENTS:
-            self._live, self._reached = False, before
+            self._live, self._reached = False, max(before, self._reached)
             return
         self._buffer.extend(recorded)
         self.wake()

@@ -31,15 +31,20 @@ SPEC = AdapterSpec(
     guarantees=Guarantees(redelivers=True, back_pressure=True, stable_ids=True),
     traits=SinkTraits(ordered=True, max_batch=500),
     example="""\
-brno-broker:
-  kind: mqtt
-  plant: brno
-  url: mqtts://broker.brno.example.com
-  username: crossplant
-  password: ${file:secrets/brno-broker}
-  tls: {ca: "${file:brno-ca.pem}"}
-  subscribe:
-    - topic: acme/brno/{area}/{line}/{tag}
-  format: {kind: json}
+adapters:
+  brno-broker:
+    kind: mqtt
+    plant: brno
+    url: mqtts://broker.brno.example.com
+    username: crossplant
+    password: ${file:secrets/brno-broker}
+    tls: {ca: "${file:brno-ca.pem}"}
+    subscribe:
+      - topic: acme/brno/{area}/{line}/{tag}
+    format: {kind: value}
+routes:
+  orders-to-the-line:
+    on: [production.order.released]
+    to: {adapter: brno-broker, topic: "acme/brno/orders/{data.order}"}
 """,
 )

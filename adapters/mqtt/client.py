@@ -1,25 +1,24 @@
 """paho's client, fed in bulk: the only place that relies on what paho keeps to itself.
 
 paho reads a stream byte by byte, which limits it to some 20,000 messages a second. Here the bytes
-are read elsewhere; PUBLISH never reaches paho, all other packets are handed to it one by one.
-The names below are what this uses beyond paho's documented interface; they are the same in 2.0,
-2.1 and 2.2, and importing this module against a paho without them fails.
+are read elsewhere; PUBLISH, PUBACK and DISCONNECT never reach paho, all others do, one by one.
+The names below are what this uses beyond paho's documented interface; they are the same in 2.1
+and 2.2, and importing this module against a paho without them fails.
 """
 
 from __future__ import annotations
 
 import socket
 import ssl
-from typing import cast
 
 from paho.mqtt.client import Client
 from paho.mqtt.enums import CallbackAPIVersion, MQTTErrorCode, MQTTProtocolVersion
-from paho.mqtt.properties import Properties
 
 __all__ = ["BulkClient", "receive"]
 
 PRIVATE = ("_sock_recv", "_create_socket", "_packet_queue")
-ACKNOWLEDGEMENTS, PINGREQ = 0x40, 0xC0
+OURS = 0xC0
+"""A command (PINGREQ) that makes paho send the bytes that go with it and do nothing else."""
 
 if missing := [name for name in PRIVATE if not callable(getattr(Client, name, None))]:
     raise ImportError(
@@ -40,7 +39,6 @@ class BulkClient(Client):
             protocol=MQTTProtocolVersion.MQTTv5 if version5 else MQTTProtocolVersion.MQTTv311,
             reconnect_on_failure=False,
         )
-        self.max_inflight_messages = 0  # no queue of its own: who publishes minds the broker's limit
 
     def feed(self, packet: bytes) -> MQTTErrorCode:
         """Handles one whole packet. May raise whatever paho's parsing, or a callback, raises."""
@@ -50,22 +48,17 @@ class BulkClient(Client):
             result = self.loop_read()
         return result
 
-    def send(self, topic: str, payload: bytes, *, qos: int, retain: bool, properties: bytes) -> int:
-        """Queues a PUBLISH and returns its mid; ``on_publish`` tells of its acknowledgement (QoS 0: sent)."""
-        packed = cast("Properties", _Packed(properties)) if properties else None
-        return self.publish(topic, payload, qos, retain, packed).mid
-
-    def acknowledge(self, packets: bytes) -> None:
-        """Queues any number of PUBACK and PUBREC as they are to be sent."""
-        self._packet_queue(ACKNOWLEDGEMENTS, packets, 0, 0)
+    def send(self, packets: bytes) -> None:
+        """Queues any number of PUBLISH, PUBACK and PUBREC as they are; ``loop_write`` sends them."""
+        self._packet_queue(OURS, packets, 0, 0)
 
     def ping(self) -> None:
         """Queues a PINGREQ."""
-        self._packet_queue(PINGREQ, b"\xc0\x00", 0, 0)
+        self._packet_queue(OURS, b"\xc0\x00", 0, 0)
 
     def say_goodbye(self) -> None:
         """Queues a DISCONNECT; paho's own closes the socket before the broker has read all."""
-        self._packet_queue(PINGREQ, b"\xe0\x00", 0, 0)
+        self._packet_queue(OURS, b"\xe0\x00", 0, 0)
 
     def _create_socket(self) -> socket.socket:
         return self._connected
@@ -75,16 +68,6 @@ class BulkClient(Client):
             raise BlockingIOError
         piece, self._fed = self._fed[:bufsize], self._fed[bufsize:]
         return piece
-
-
-class _Packed:
-    """What paho needs of its Properties, whose making takes longer than all the rest of a message."""
-
-    def __init__(self, packed: bytes) -> None:
-        self._packed = packed
-
-    def pack(self) -> bytes:
-        return self._packed
 
 
 def receive(connected: socket.socket, most_bytes: int) -> bytes | None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from ipaddress import ip_address
 from typing import Annotated, Literal, Self
 from urllib.parse import urlsplit
 
@@ -158,6 +160,17 @@ class MqttOptions(BaseModel):
         """Whether messages come in."""
         return bool(self.subscribe)
 
+    def warnings(self) -> Iterator[tuple[str, str]]:
+        """Pairs of (option, what is risky about it), for ``crossplant check``; it runs all the same."""
+        if self.password is not None and not self.secure and not _is_loopback(self.host):
+            yield "url", "the password crosses the network as plain text; use mqtts://"
+        for number, each in enumerate(self.subscribe):
+            if each.qos == 0:
+                yield (
+                    f"subscribe.{number}.qos",
+                    "with 0, messages on their way are lost when a connection fails",
+                )
+
     @property
     def host(self) -> str:
         """The broker's name or address."""
@@ -213,3 +226,10 @@ def _split(url: str) -> tuple[str, str, int]:
     if port == 0:
         raise ValueError(f"{url!r}: the port is a number from 1 to 65535")
     return parts.scheme, parts.hostname, port or PORTS[parts.scheme]
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"

@@ -19,9 +19,9 @@ from paho.mqtt.subscribeoptions import SubscribeOptions
 from adapters.mqtt.client import BulkClient
 from adapters.mqtt.config import MqttOptions
 from adapters.mqtt.dial import dial
-from adapters.mqtt.packets import Publish
+from adapters.mqtt.packets import Puback, Publish, write_publish
 from adapters.mqtt.reasons import login_refused
-from adapters.mqtt.wire import Ending, Wire, lost
+from adapters.mqtt.wire import CLOSED, Ending, Wire, lost
 from canonical.errors import TransientError
 
 __all__ = ["Connection", "Handlers", "Identity", "Terms", "connect"]
@@ -29,6 +29,7 @@ __all__ = ["Connection", "Handlers", "Identity", "Terms", "connect"]
 T = TypeVar("T")
 GOODBYE_S = 1.0
 LARGEST_PACKET_BYTES = 268_435_460
+LARGEST_MID = 65_535
 
 
 class Identity(Struct, frozen=True, kw_only=True):
@@ -52,12 +53,12 @@ class Terms(Struct, frozen=True, kw_only=True):
 class Handlers(Struct, frozen=True, kw_only=True):
     """Whom a connection tells, in the loop. What they raise ends the connection.
 
-    ``logged_in``: before anything else comes. ``acknowledged``: mid, reason code, the broker's text.
+    ``logged_in``: before anything else comes. ``acknowledged``: the broker's answer to a publish.
     """
 
     logged_in: Callable[[Connection], None] = lambda connection: None
     publishes: Callable[[Connection, list[Publish]], None] = lambda connection, publishes: None
-    acknowledged: Callable[[Connection, int, int, str], None] = lambda connection, mid, reason, text: None
+    acknowledged: Callable[[Puback], None] = lambda acknowledged: None
 
 
 async def connect(
@@ -107,8 +108,11 @@ class Connection:
             keepalive_s=math.ceil(options.keepalive),
             properties=self._version5,
             publishes=self._on_publishes,
+            acknowledged=handlers.acknowledged,
         )
         self._leaving = False
+        self._outgoing: list[bytes] = []
+        self._last_mid = 0
         self._answers: dict[int, asyncio.Future[list[int]]] = {}
         self._login: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
         self.terms = Terms()
@@ -130,7 +134,6 @@ class Connection:
         client.on_disconnect = self._on_disconnect
         client.on_subscribe = self._on_subscribe
         client.on_unsubscribe = self._on_unsubscribe
-        client.on_publish = self._on_publish
         if options.username is not None:
             password = options.password.get_secret_value() if options.password else None
             client.username_pw_set(options.username, password)
@@ -145,8 +148,10 @@ class Connection:
         self._wire.flush()
         await asyncio.wait([self._login, self.ended], return_when=asyncio.FIRST_COMPLETED)
         if not self._login.done():
-            hint = "; if it speaks MQTT 3.1.1 only, set protocol: '3.1.1'" if self._version5 else ""
-            raise lost(f"{self.ended.result().error.message} instead of answering the login{hint}")
+            error = self.ended.result().error
+            older = self._version5 and error.code == CLOSED
+            hint = "; if it speaks MQTT 3.1.1 only, set protocol: '3.1.1'" if older else ""
+            raise lost(f"{error.message} instead of answering the login{hint}")
         self._login.result()
 
     def _connect_properties(self) -> Properties:
@@ -168,21 +173,33 @@ class Connection:
 
     def abandon(self, why: str) -> None:
         """Ends at once, without a word to the broker."""
-        self._wire.end(Ending(error=TransientError(why, code="connection_closed", outage=True)))
+        self._wire.end(Ending(error=TransientError(why, code="connection_given_up", outage=True)))
 
     def acknowledge(self, packets: bytes) -> None:
         """Sends PUBACK and PUBREC packets, as they are; does nothing when the connection is over."""
         if packets and self.alive:
-            self._client.acknowledge(packets)
+            self._client.send(packets)
             self._wire.flush()
 
     def publish(self, topic: str, payload: bytes, *, qos: int, retain: bool, properties: bytes) -> int:
-        """Queues a message and returns its mid. ``flush`` sends; ``handlers.acknowledged`` tells the rest."""
-        return self._client.send(topic, payload, qos=qos, retain=retain, properties=properties)
+        """Queues a message; ``flush`` sends it. Returns its mid, for ``handlers.acknowledged``; 0 at QoS 0.
+
+        Not for a connection that subscribes: paho numbers its packets by itself.
+        """
+        mid = 0
+        if qos:
+            mid = self._last_mid = self._last_mid % LARGEST_MID + 1
+        packet = write_publish(
+            topic.encode(), payload, mid=mid, qos=qos, retain=retain, properties=properties
+        )
+        self._outgoing.append(packet)
+        return mid
 
     def flush(self) -> None:
         """Sends what is queued, as far as the socket takes it; the rest follows by itself."""
-        if self.alive:
+        if self.alive and self._outgoing:
+            self._client.send(b"".join(self._outgoing))
+            self._outgoing.clear()
             self._wire.flush()
 
     def pause(self) -> None:
@@ -297,12 +314,6 @@ class Connection:
         answer = self._answers.get(mid)
         if answer is not None and not answer.done():
             answer.set_result(reasons)
-
-    def _on_publish(
-        self, client: Client, data: Any, mid: int, reason: ReasonCode, properties: Properties | None
-    ) -> None:
-        text = getattr(properties, "ReasonString", "")
-        self._handlers.acknowledged(self, mid, reason.value, text)
 
 
 def _options(qos: int) -> SubscribeOptions:

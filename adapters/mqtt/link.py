@@ -15,7 +15,7 @@ from adapters.mqtt.config import MqttOptions
 from adapters.mqtt.connection import Connection, Handlers, Identity, connect
 from adapters.mqtt.wire import Ending, lost
 from canonical.errors import CrossplantError
-from canonical.spec import AdapterContext
+from canonical.spec import AdapterContext, Health
 
 __all__ = ["Link", "pause_s"]
 
@@ -42,6 +42,7 @@ class Link:
         self,
         options: MqttOptions,
         context: AdapterContext,
+        health: Health,
         identity: Identity,
         handlers: Handlers,
         established: Callable[[Connection], Awaitable[None]],
@@ -54,7 +55,7 @@ class Link:
         self._warning = ""
         self._options = options
         self._log = context.log
-        self._health = context.health
+        self._health = health
         self._identity = identity
         self._handlers = handlers
         self._established = established

@@ -14,17 +14,20 @@ from canonical.ports import Attribute
 
 __all__ = [
     "MalformedPacketError",
+    "Puback",
     "Publish",
     "PublishProperties",
     "Split",
     "disconnect_reason",
     "read_properties",
+    "read_puback",
     "split",
     "write_properties",
+    "write_publish",
 ]
 
 SHORTEST = 2
-DISCONNECT = 0xE0
+PUBLISH, PUBACK, DISCONNECT = 0x30, 0x40, 0xE0
 LONGEST_STRING_BYTES = 65_535
 
 
@@ -108,6 +111,26 @@ def disconnect_reason(packet: bytes) -> int | None:
     return packet[start] if length else 0
 
 
+class Puback(NamedTuple):
+    """A broker's answer to our PUBLISH: its mid, a reason code, and the broker's own words."""
+
+    mid: int
+    reason: int
+    text: str
+
+
+def read_puback(packet: bytes) -> Puback | None:
+    """The acknowledgement; None for any other packet. Source: MQTT 5.0, 3.4."""
+    if packet[0] != PUBACK:
+        return None
+    length, at = _length(packet, 1)
+    mid, reason, text = (packet[at] << 8) | packet[at + 1], packet[at + 2] if length > 2 else 0, ""
+    if length > 4:
+        said = read_properties(packet[_length(packet, at + 3)[1] :])
+        text = str(said.attributes.get("reason_string", ""))
+    return Puback(mid, reason, text)
+
+
 def _length(data: bytes, at: int) -> tuple[int, int]:
     """A variable byte integer and where it ends; (-1, …) when its end has not come yet."""
     value = 0
@@ -128,10 +151,11 @@ class PublishProperties(NamedTuple):
     attributes: dict[str, Attribute]
 
 
-CONTENT_TYPE, RESPONSE_TOPIC, CORRELATION_DATA, MESSAGE_EXPIRY, USER_PROPERTY = 0x03, 0x08, 0x09, 0x02, 0x26
+CONTENT_TYPE, CORRELATION_DATA, MESSAGE_EXPIRY, USER_PROPERTY = 0x03, 0x09, 0x02, 0x26
+NAMES = {0x08: "response_topic", 0x1F: "reason_string"}
 FIXED_BYTES = {0x01: 1, MESSAGE_EXPIRY: 4, 0x23: 2}
 SUBSCRIPTION_IDENTIFIER = 0x0B
-COUNTED = (CONTENT_TYPE, RESPONSE_TOPIC, CORRELATION_DATA)
+COUNTED = (CONTENT_TYPE, CORRELATION_DATA, *NAMES)
 
 
 def read_properties(packed: bytes) -> PublishProperties:
@@ -149,10 +173,10 @@ def read_properties(packed: bytes) -> PublishProperties:
                 value, at = _counted(packed, at)
                 if kind == CONTENT_TYPE:
                     content_type = _text(value)
-                elif kind == RESPONSE_TOPIC:
-                    attributes["response_topic"] = _text(value)
-                else:
+                elif kind == CORRELATION_DATA:
                     attributes["correlation_data"] = value.hex()
+                else:
+                    attributes[NAMES[kind]] = _text(value)
             elif kind == USER_PROPERTY:
                 name, at = _counted(packed, at)
                 value, at = _counted(packed, at)
@@ -176,12 +200,26 @@ def write_properties(content_type: str, user: Mapping[str, str]) -> bytes:
     parts = [bytes([CONTENT_TYPE]) + _string(content_type)] if content_type else []
     parts += [bytes([USER_PROPERTY]) + _string(name) + _string(value) for name, value in user.items()]
     packed = b"".join(parts)
-    length, prefix = len(packed), bytearray()
+    return _counter(len(packed)) + packed
+
+
+def write_publish(
+    topic: bytes, payload: bytes, *, mid: int, qos: int, retain: bool, properties: bytes
+) -> bytes:
+    """A PUBLISH; ``properties`` as ``write_properties`` gives them, empty for MQTT 3.1.1."""
+    first = bytes([PUBLISH | qos << 1 | retain])
+    head = len(topic).to_bytes(2, "big") + topic + (mid.to_bytes(2, "big") if qos else b"") + properties
+    return first + _counter(len(head) + len(payload)) + head + payload
+
+
+def _counter(value: int) -> bytes:
+    """A variable byte integer."""
+    encoded = bytearray()
     while True:
-        length, low = divmod(length, 128)
-        prefix.append(low | 0x80 if length else low)
-        if not length:
-            return bytes(prefix) + packed
+        value, low = divmod(value, 128)
+        encoded.append(low | 0x80 if value else low)
+        if not value:
+            return bytes(encoded)
 
 
 def _string(text: str) -> bytes:

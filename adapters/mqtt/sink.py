@@ -16,12 +16,12 @@ from adapters.mqtt.config import MqttOptions, MqttTarget
 from adapters.mqtt.connection import Connection, Handlers, Identity
 from adapters.mqtt.dial import tls_context
 from adapters.mqtt.link import Link
-from adapters.mqtt.packets import write_properties
+from adapters.mqtt.packets import Puback, write_properties
 from adapters.mqtt.reasons import NO_MATCHING_SUBSCRIBERS, REFUSED, publish_refused
 from adapters.mqtt.topics import check_topic
 from canonical.errors import CrossplantError, Rejected, TransientError
 from canonical.ports import Accepted, Delivery, Failed, NotTried, SinkOutcome
-from canonical.spec import AdapterContext
+from canonical.spec import AdapterContext, Health
 
 __all__ = ["MqttSink"]
 
@@ -42,7 +42,9 @@ class MqttSink:
         name = options.client_id or f"crossplant-{context.name}"
         identity = Identity(client_id=f"{name}-out", persistent=False)
         handlers = Handlers(logged_in=self._on_login, acknowledged=self._on_acknowledged)
-        self._link = Link(options, context, identity, handlers, _nothing_to_do)
+        # Where the adapter also takes in, its health is that of the way in; a route shows how the way out is.
+        self._health = Health() if options.receives else context.health
+        self._link = Link(options, context, self._health, identity, handlers, _nothing_to_do)
         self._in_flight: dict[int, tuple[Batch, int]] = {}
         self._room = asyncio.Event()
         self._unheard: set[str] = set()
@@ -51,7 +53,7 @@ class MqttSink:
     async def open(self) -> None:
         """Starts connecting, and goes on until ``close``. Raises ConfigError for unusable certificates."""
         tls = await asyncio.to_thread(tls_context, self._options)
-        self._context.health.detail = f"connecting to {self._options.url}"
+        self._health.detail = f"connecting to {self._options.url}"
         self._task = asyncio.create_task(self._link.run(tls), name=f"mqtt sink {self._context.name}")
 
     async def close(self) -> None:
@@ -60,7 +62,7 @@ class MqttSink:
             self._task.cancel()
             await asyncio.wait([self._task])
             self._task = None
-            self._context.health.detail = "closed"
+            self._health.detail = "closed"
 
     async def send(self, deliveries: Sequence[Delivery]) -> Sequence[SinkOutcome]:
         """Returns within ``connect_timeout`` plus ``publish_timeout``.
@@ -89,6 +91,7 @@ class MqttSink:
 
     async def _publish(self, connection: Connection, batch: Batch) -> None:
         limit = min(connection.terms.receive_maximum, MOST_IN_FLIGHT)
+        unanswered: list[int] = []
         for index, delivery in enumerate(batch.deliveries):
             while len(self._in_flight) >= limit and connection.alive:
                 self._room.clear()
@@ -106,11 +109,16 @@ class MqttSink:
                 batch.settle(index, Failed(error))
                 continue
             batch.sent(index)
-            self._in_flight[mid] = (batch, index)
+            if mid:
+                self._in_flight[mid] = (batch, index)
+            else:
+                unanswered.append(index)
         connection.flush()
+        for index in unanswered if connection.alive else ():
+            batch.settle(index, Accepted())
 
     def _queue(self, connection: Connection, delivery: Delivery) -> int:
-        """Hands a delivery to the connection; returns its mid. Raises Rejected for what no broker takes."""
+        """Hands a delivery to the connection; its mid, or 0. Raises Rejected for what no broker takes."""
         try:
             target = MqttTarget.model_validate(delivery.target)
             check_topic(target.topic)
@@ -155,17 +163,17 @@ class MqttSink:
 
         connection.ended.add_done_callback(on_end)
 
-    def _on_acknowledged(self, connection: Connection, mid: int, reason: int, text: str) -> None:
-        batch, index = self._in_flight.pop(mid, (None, 0))
+    def _on_acknowledged(self, acknowledged: Puback) -> None:
+        batch, index = self._in_flight.pop(acknowledged.mid, (None, 0))
         self._room.set()
         if batch is None:
             return
         topic = str(batch.deliveries[index].target.get("topic", ""))
-        if reason >= REFUSED:
-            batch.settle(index, Failed(publish_refused(reason, text, topic)))
+        if acknowledged.reason >= REFUSED:
+            batch.settle(index, Failed(publish_refused(acknowledged.reason, acknowledged.text, topic)))
             return
-        self._context.health.last_good_at = self._context.clock()
-        if reason == NO_MATCHING_SUBSCRIBERS:
+        self._health.last_good_at = self._context.clock()
+        if acknowledged.reason == NO_MATCHING_SUBSCRIBERS:
             self._warn_unheard(topic)
             batch.settle(index, Accepted("no matching subscribers"))
         else:

@@ -55,7 +55,7 @@ class MqttSource:
             log=context.log,
         )
         handlers = Handlers(logged_in=self._on_login, publishes=self._on_publishes)
-        self._link = Link(options, context, identity, handlers, self._established)
+        self._link = Link(options, context, context.health, identity, handlers, self._established)
         self._chunks: deque[Chunk] = deque()
         self._messages = 0
         self._bytes = 0

@@ -18,13 +18,15 @@ from paho.mqtt.client import Client
 from paho.mqtt.enums import MQTTErrorCode
 
 from adapters.mqtt.client import BulkClient, receive
-from adapters.mqtt.packets import SHORTEST, Publish, disconnect_reason, split
+from adapters.mqtt.packets import SHORTEST, Puback, Publish, disconnect_reason, read_puback, split
 from adapters.mqtt.reasons import SESSION_TAKEN_OVER, reason_text
 from canonical.errors import CrossplantError, TransientError
 
-__all__ = ["Ending", "Wire", "lost"]
+__all__ = ["CLOSED", "Ending", "Wire", "lost"]
 
 READ_BYTES = 262_144
+CLOSED = "connection_closed"
+"""The error code when the broker ended the connection in an orderly way, without a reason."""
 SILENCE = 1.5
 """After so many keep-alives without a byte a broker is gone; it judges us alike (MQTT 5.0, 3.1.2.10)."""
 
@@ -47,6 +49,7 @@ class Wire:
         keepalive_s: int,
         properties: bool,
         publishes: Callable[[list[Publish]], None],
+        acknowledged: Callable[[Puback], None],
     ) -> None:
         self.client = client
         self.keepalive_s = keepalive_s
@@ -56,6 +59,7 @@ class Wire:
         self._descriptor = connected.fileno()
         self._properties = properties
         self._publishes = publishes
+        self._acknowledged = acknowledged
         self._pieces: list[bytes] = []
         self._size = 0
         self._needed = SHORTEST
@@ -126,7 +130,7 @@ class Wire:
             if data is None:
                 return
             if not data:
-                self.end(Ending(error=lost("the broker closed the connection")))
+                self.end(Ending(error=lost("the broker closed the connection", code=CLOSED)))
                 return
             self._last_in = self._loop.time()
             self._take(data)
@@ -157,6 +161,8 @@ class Wire:
         if (reason := disconnect_reason(packet)) is not None:
             error = lost(f"the broker ended the connection: {reason_text(reason)}")
             self.end(Ending(error=error, taken_over=reason == SESSION_TAKEN_OVER))
+        elif (acknowledged := read_puback(packet)) is not None:
+            self._acknowledged(acknowledged)
         elif not self.ended.done() and self.client.feed(packet) != MQTTErrorCode.MQTT_ERR_SUCCESS:
             self.end(Ending(error=lost("the broker broke the protocol")))
 
@@ -202,8 +208,8 @@ class Wire:
             self._loop.remove_writer(self._descriptor)
 
 
-def lost(message: str, cause: Exception | None = None) -> TransientError:
+def lost(message: str, cause: Exception | None = None, *, code: str = "connection_lost") -> TransientError:
     """The error of a connection that is over."""
-    error = TransientError(message, code="connection_lost", outage=True)
+    error = TransientError(message, code=code, outage=True)
     error.__cause__ = cause
     return error

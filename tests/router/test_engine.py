@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import ClassVar
 
 from canonical.errors import Rejected, TransientError
-from canonical.ports import Accepted, Delivery, Failed, SinkOutcome, Unknown
+from canonical.ports import Accepted, Delivery, Failed, Recorded, SinkOutcome, Unknown
 from canonical.spec import SinkTraits
 from router.recoverability import Policy
 from tests.router.rig import ITEMS, ScriptedSink, number_of, order, route, running, until
@@ -215,3 +215,17 @@ async def test_a_lagging_route_catches_up_from_the_journal(tmp_path: Path) -> No
         await until(lambda: len(sink.accepted) == 6000, 30)
         await until(lambda: not engine.feed.lagging)
     assert len(set(sink.numbers)) == 6000
+
+
+async def test_a_commit_that_is_read_before_it_is_announced_is_taken_once(tmp_path: Path) -> None:
+    async with running(tmp_path) as rig:
+        feed = rig.dispatcher.feed(route(), 0)
+        await rig.append(*(order(n, f"o{n}") for n in range(3)))
+        announced, reached = await rig.journal.events(0)
+        feed.take(0)
+        await until(lambda: not feed.lagging)
+        feed.offer(announced, 0)  # the announcement comes late
+        later = [*announced[-1:], Recorded(reached + 1, order(9, "o9"))]
+        feed.offer(later, reached - 1)
+        assert [item.position for item in feed.take(10)] == [1, 2, 3, 4]
+        rig.dispatcher.drop(feed)

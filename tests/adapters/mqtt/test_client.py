@@ -71,34 +71,18 @@ def test_it_logs_in_over_the_socket_that_it_is_given(
     assert answers == [(True, 0)]
 
 
-def test_acknowledgements_pings_and_goodbye_go_out_as_they_are(
+def test_our_packets_pings_and_goodbye_go_out_as_they_are(
     pair: tuple[socket.socket, socket.socket],
 ) -> None:
     client = _client(pair[0])
     client.loop_write()
     pair[1].recv(1_000)
-    client.acknowledge(b"\x40\x02\x00\x01\x40\x02\x00\x02")
+    client.send(b"\x40\x02\x00\x01\x40\x02\x00\x02")
     client.ping()
     client.say_goodbye()
     client.loop_write()
     assert pair[1].recv(1_000) == b"\x40\x02\x00\x01\x40\x02\x00\x02\xc0\x00\xe0\x00"
     assert client.socket() is pair[0], "paho closed the socket at our goodbye"
-
-
-def test_a_message_goes_out_and_its_acknowledgement_is_told(
-    pair: tuple[socket.socket, socket.socket],
-) -> None:
-    client = _client(pair[0])
-    told: list[tuple[int, int]] = []
-    client.on_publish = lambda client, data, mid, reason, properties: told.append((mid, reason.value))
-    client.loop_write()
-    pair[1].recv(1_000)
-    mid = client.send("t", b"payload", qos=1, retain=False, properties=b"\x05\x26\x00\x01a\x00")
-    client.loop_write()
-    body = b"\x00\x01t" + mid.to_bytes(2, "big") + b"\x05\x26\x00\x01a\x00payload"
-    assert pair[1].recv(1_000) == bytes([0x32, len(body)]) + body
-    client.feed(b"\x40\x03" + mid.to_bytes(2, "big") + b"\x10")
-    assert told == [(mid, 0x10)]
 
 
 def test_an_unknown_packet_is_an_error_of_the_protocol(pair: tuple[socket.socket, socket.socket]) -> None:

@@ -5,14 +5,19 @@ from __future__ import annotations
 import subprocess
 import sys
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from pydantic import ValidationError
 
+from adapters import mqtt
 from adapters.mqtt import SPEC
 from adapters.mqtt.config import MqttOptions, MqttTarget, Subscription, TlsOptions
 
+README = Path(mqtt.__file__).with_name("README.md")
+COMMON = {"kind", "plant", "format"}
 URL = "mqtt://broker.example.com"
 
 
@@ -66,6 +71,35 @@ def test_the_password_does_not_show() -> None:
     options = MqttOptions.model_validate({"url": URL, "username": "hub", "password": "canary"})
     assert "canary" not in repr(options)
     assert "canary" not in options.model_dump_json()
+
+
+def test_what_is_risky_is_said() -> None:
+    risky = {
+        "url": URL,
+        "username": "hub",
+        "password": "x",
+        "subscribe": [{"topic": "a"}, {"topic": "b", "qos": 0}],
+    }
+    assert [option for option, _ in MqttOptions.model_validate(risky).warnings()] == [
+        "url",
+        "subscribe.1.qos",
+    ]
+    on_loopback = {**risky, "url": "mqtt://localhost", "subscribe": []}
+    assert not list(MqttOptions.model_validate(on_loopback).warnings())
+
+
+def test_without_subscriptions_nothing_comes_in() -> None:
+    assert not MqttOptions(url=URL).receives
+    assert MqttOptions(url=URL, subscribe=(Subscription(topic="a"),)).receives
+
+
+@pytest.mark.parametrize("text", [SPEC.example, README.read_text().split("```")[1].removeprefix("yaml")])
+def test_the_examples_are_accepted(text: str) -> None:
+    example = yaml.safe_load(text)
+    (adapter,) = example["adapters"].values()
+    MqttOptions.model_validate({name: adapter[name] for name in adapter if name not in COMMON})
+    (route,) = example["routes"].values()
+    MqttTarget.model_validate({name: route["to"][name] for name in route["to"] if name != "adapter"})
 
 
 def test_looking_the_kind_up_imports_no_client_library() -> None:

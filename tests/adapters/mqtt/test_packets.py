@@ -11,10 +11,14 @@ from paho.mqtt.properties import Properties
 from adapters.mqtt.packets import (
     SHORTEST,
     MalformedPacketError,
+    Puback,
     Publish,
+    disconnect_reason,
     read_properties,
+    read_puback,
     split,
     write_properties,
+    write_publish,
 )
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=50)
@@ -147,6 +151,52 @@ def test_properties_that_we_write_are_read_by_paho(content_type: str, user: dict
     assert size == len(packed)
     assert read.get("ContentType", "") == content_type
     assert dict(read.get("UserProperty", ())) == user
+
+
+@given(
+    st.binary(min_size=1, max_size=40),
+    st.sampled_from([b"", b"x", b"y" * 20_000]),
+    st.integers(1, 65_535),
+    st.sampled_from([0, 1]),
+    st.booleans(),
+    st.sampled_from([b"", b"p" * 5, b"q" * 300]),
+)
+def test_what_is_published_reads_as_it_was_meant(
+    topic: bytes, payload: bytes, mid: int, qos: int, retain: bool, properties: bytes
+) -> None:
+    packet = write_publish(
+        topic, payload, mid=mid, qos=qos, retain=retain, properties=_length(len(properties)) + properties
+    )
+    expected = Publish(
+        0x30 | qos << 1 | retain, mid.to_bytes(2, "big") if qos else b"", topic, properties, payload
+    )
+    assert split(packet, properties=True).publishes == [expected]
+
+
+@pytest.mark.parametrize(
+    ("packet", "expected"),
+    [
+        (b"\x40\x02\x01\x02", Puback(258, 0, "")),
+        (b"\x40\x03\x00\x01\x10", Puback(1, 0x10, "")),
+        (b"\x40\x04\x00\x01\x97\x00", Puback(1, 0x97, "")),
+        (b"\x40\x0e\x00\x01\x87\x0a\x26\x00\x01a\x00\x00\x1f\x00\x01b", Puback(1, 0x87, "b")),
+        (b"\xd0\x00", None),
+    ],
+)
+def test_an_acknowledgement_is_read(packet: bytes, expected: Puback | None) -> None:
+    assert read_puback(packet) == expected
+
+
+def test_an_acknowledgement_of_nothing_is_an_error() -> None:
+    with pytest.raises(IndexError):
+        read_puback(b"\x40\x00")
+
+
+@pytest.mark.parametrize(
+    ("packet", "reason"), [(b"\xe0\x00", 0), (b"\xe0\x01\x8e", 0x8E), (b"\xd0\x00", None)]
+)
+def test_the_reason_of_a_disconnect_is_read(packet: bytes, reason: int | None) -> None:
+    assert disconnect_reason(packet) == reason
 
 
 @given(st.binary(max_size=60))

@@ -24,7 +24,7 @@ from tests.waiting import eventually
 
 @asynccontextmanager
 async def _open(settings: MqttOptions, hub: LoggedHub) -> AsyncIterator[MqttSink]:
-    sink = MqttSink(settings, hub.new_context())
+    sink = MqttSink(settings.model_copy(update={"subscribe": ()}), hub.new_context())
     await sink.open()
     try:
         yield sink
@@ -203,6 +203,19 @@ async def test_a_cut_leaves_what_was_sent_unknown_and_the_rest_not_tried(
         outcomes = list(await sending)
     assert [type(outcome) for outcome in outcomes] == [Unknown] * 10 + [NotTried] * 40
     assert _error(outcomes[0]).outage
+
+
+async def test_the_health_of_an_adapter_that_takes_in_is_not_that_of_its_way_out(
+    hub: LoggedHub, options: MakeOptions
+) -> None:
+    context = hub.new_context()
+    context.health.connected, context.health.detail = True, "the source says so"
+    sink = MqttSink(options("127.0.0.1:1", connect_timeout="100ms"), context)
+    await sink.open()
+    (outcome,) = await sink.send([delivery(1)])
+    await sink.close()
+    assert _error(outcome).outage
+    assert (context.health.connected, context.health.detail) == (True, "the source says so")
 
 
 async def test_a_sink_that_is_not_open_says_so(hub: LoggedHub, options: MakeOptions) -> None:

@@ -115,14 +115,14 @@ class Running:
         bodies = [decode_body(raw.body) for raw in self.hub.committed if "reason" in raw.attributes]
         return [getattr(body, "reason", "") for body in bodies]
 
-    async def connected(self, timeout_s: float = 15.0) -> None:
+    async def connected(self, timeout_s: float = 45.0) -> None:
         await eventually(lambda: self.hub.context.health.connected, timeout_s)
 
-    async def comes(self, tag: str, value: object, timeout_s: float = 15.0) -> None:
+    async def comes(self, tag: str, value: object, timeout_s: float = 45.0) -> None:
         """Waits for a value."""
         await eventually(lambda: value in self.values(tag), timeout_s)
 
-    async def comes_anew(self, tag: str, count: int = 2, timeout_s: float = 15.0) -> None:
+    async def comes_anew(self, tag: str, count: int = 2, timeout_s: float = 45.0) -> None:
         """Waits for more values of a tag than there are now."""
         before = len(self.values(tag))
         await eventually(lambda: len(self.values(tag)) >= before + count, timeout_s)
