@@ -15,13 +15,16 @@ can_apt() { [[ $(id -u) -eq 0 ]] && has apt-get; }
 # A package's own service stays off, now and after a reboot: the tests start servers of their own.
 keep_off() {
     local unit=$1
-    if has systemctl; then systemctl disable --quiet "$unit" 2>/dev/null || true; fi
+    if has systemctl; then
+        systemctl disable --quiet "$unit" 2>/dev/null || true
+        systemctl disable --quiet "$unit.socket" 2>/dev/null || true
+    fi
     if has update-rc.d; then update-rc.d "$unit" disable 2>/dev/null || true; fi
 }
 
-# server PROGRAM PACKAGE [SERVICE]: makes sure that the program is there.
+# server PROGRAM PACKAGE [SERVICE…]: makes sure that the program is there.
 server() {
-    local program=$1 package=$2 service=${3:-}
+    local program=$1 package=$2 service
     if has "$program"; then return; fi
     if ! can_apt; then
         say "missing for the tests: $program. On Debian, as root: apt-get install $package"
@@ -32,7 +35,7 @@ server() {
         say "missing for the tests: $program; apt-get could not install $package"
         return
     fi
-    if [[ -n $service ]]; then keep_off "$service"; fi
+    for service in "${@:3}"; do keep_off "$service"; done
 }
 
 # Peers from npm, exactly as in package-lock.json.
@@ -57,7 +60,10 @@ exec 9<scripts/servers.sh
 flock 9
 server mosquitto mosquitto mosquitto
 server mosquitto_pub mosquitto-clients
+server rabbitmq-server rabbitmq-server rabbitmq-server epmd
 server curl curl
+server sftp openssh-client
+server sshd openssh-server ssh
 server node nodejs
 server npm npm
 npm_peers

@@ -13,9 +13,14 @@ from tests.servers import (
     BrokerOptions,
     Mosquitto,
     OpcuaPeer,
+    OpenSsh,
     PeerOptions,
+    RabbitMQ,
+    RabbitOptions,
     StartMosquitto,
     StartOpcuaPeer,
+    StartOpenSsh,
+    StartRabbitMQ,
     requires_server,
 )
 
@@ -102,3 +107,64 @@ def start_opcua_peer(
 def opcua_peer(start_opcua_peer: StartOpcuaPeer) -> OpcuaPeer:
     """A running OPC UA server that is not ours, anonymous, with values that change every 100 ms."""
     return start_opcua_peer()
+
+
+@pytest.fixture
+def start_sshd(tmp_path: Path, free_port: Callable[[], int]) -> Iterator[StartOpenSsh]:
+    """A function that starts an SFTP server; all of them are ended after the test."""
+    requires_server("sshd")
+    started: list[OpenSsh] = []
+
+    def start() -> OpenSsh:
+        port = free_port()
+        server = OpenSsh.create(tmp_path / f"sshd-{port}", port=port)
+        started.append(server)
+        server.start()
+        return server
+
+    yield start
+    for server in started:
+        server.stop()
+
+
+@pytest.fixture(scope="session")
+def rabbitmq_of_session(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RabbitMQ]:
+    """The broker that tests share, since starting one takes seconds; not running yet."""
+    taken: list[int] = []
+
+    def take() -> int:
+        taken.append(servers.free_port())
+        return taken[-1]
+
+    requires_server("rabbitmq")
+    broker = RabbitMQ.create(tmp_path_factory.mktemp("rabbitmq") / "broker", free_port=take)
+    yield broker
+    broker.stop()
+    for port in taken:
+        servers.give_back(port)
+
+
+@pytest.fixture
+def rabbitmq(rabbitmq_of_session: RabbitMQ) -> RabbitMQ:
+    """A running AMQP broker, shared: queues and exchanges need names of the test's own."""
+    if rabbitmq_of_session.process.running is None:
+        rabbitmq_of_session.start()
+    return rabbitmq_of_session
+
+
+@pytest.fixture
+def start_rabbitmq(tmp_path: Path, free_port: Callable[[], int]) -> Iterator[StartRabbitMQ]:
+    """A function that starts an AMQP broker of the test's own; all of them are ended after the test."""
+    requires_server("rabbitmq")
+    started: list[RabbitMQ] = []
+
+    def start(**options: Unpack[RabbitOptions]) -> RabbitMQ:
+        folder = tmp_path / f"rabbitmq-{len(started)}"
+        broker = RabbitMQ.create(folder, free_port=free_port, **options)
+        started.append(broker)
+        broker.start()
+        return broker
+
+    yield start
+    for broker in started:
+        broker.stop()

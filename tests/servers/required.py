@@ -6,17 +6,19 @@ from pathlib import Path
 
 import pytest
 
-__all__ = ["PEERS", "program", "requires_server"]
+__all__ = ["PEERS", "program", "rabbitmq_script", "requires_server"]
 
 PEERS = Path(__file__).parent.parent / "peers"
 SEARCH_PATH = os.pathsep.join([os.environ.get("PATH", os.defpath), "/usr/sbin", "/usr/local/sbin"])
+RABBITMQ_SCRIPTS = Path("/usr/lib/rabbitmq/bin")
+"""Debian's scripts as they come from upstream; those on the PATH insist on the user of Debian's service."""
 
 
 def requires_server(name: str) -> None:
     """Returns when the server is installed; else the test is reported as *not run*, by name, with the reason.
 
     With CROSSPLANT_REQUIRE_SERVICES=1 it fails instead. Names: "mosquitto", "mosquitto_pub", "curl",
-    "node-opcua".
+    "sshd", "node-opcua", "rabbitmq".
     """
     reason = _missing(name)
     if reason is None:
@@ -34,6 +36,14 @@ def program(name: str) -> str:
     return path
 
 
+def rabbitmq_script(name: str) -> str:
+    """The path of `rabbitmq-server` or `rabbitmqctl`, one that any user may run."""
+    path = shutil.which(name, path=str(RABBITMQ_SCRIPTS)) or _find(name)
+    if path is None:
+        raise FileNotFoundError(name)
+    return path
+
+
 def _missing(name: str) -> str | None:
     match name:
         case "mosquitto":
@@ -41,6 +51,13 @@ def _missing(name: str) -> str | None:
         case "mosquitto_pub" | "curl":
             package = {"mosquitto_pub": "mosquitto-clients", "curl": "curl"}[name]
             return None if _find(name) else f"{name} is not installed (Debian: {package})"
+        case "sshd":
+            missing = [each for each in ("sshd", "sftp", "ssh-keygen") if _find(each) is None]
+            packages = "openssh-server and openssh-client"
+            return f"{', '.join(missing)}: not installed (Debian: {packages})" if missing else None
+        case "rabbitmq":
+            found = _find("rabbitmq-server") and _find("epmd")
+            return None if found else "rabbitmq-server is not installed (Debian: rabbitmq-server)"
         case "node-opcua":
             if _find("node") is None:
                 return "node is not installed (Debian: nodejs and npm)"

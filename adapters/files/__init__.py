@@ -1,0 +1,54 @@
+"""Files in a folder of this machine or a mounted share. watchdog loads with the first source."""
+
+from __future__ import annotations
+
+from adapters.files.config import FilesConfig
+from canonical.exchange.options import FileTarget
+from canonical.ports import Sink, Source
+from canonical.spec import AdapterContext, AdapterSpec, Guarantees, SinkTraits
+
+__all__ = ["SPEC"]
+
+
+def _source(settings: FilesConfig, context: AdapterContext) -> Source:
+    from adapters.files.source import FilesSource
+
+    return FilesSource(settings, context)
+
+
+def _sink(settings: FilesConfig, context: AdapterContext) -> Sink:
+    from adapters.files.sink import files_sink
+
+    return files_sink(settings, context)
+
+
+SPEC = AdapterSpec(
+    kind="files",
+    summary="Files in a folder: picked up whole and archived after the commit; delivered by rename",
+    config=FilesConfig,
+    source=_source,
+    sink=_sink,
+    target=FileTarget,
+    # A file stays where it is until it is committed, and keeps its id as long as it is not written.
+    guarantees=Guarantees(redelivers=True, back_pressure=True, stable_ids=True),
+    traits=SinkTraits(ordered=True, max_batch=100, lookup=True),
+    example="""\
+adapters:
+  coventry-stock:                       # a source
+    kind: files
+    plant: coventry
+    path: /srv/exchange/coventry/out
+    format: {kind: json}
+    pick_up:
+      match: ["stock_*.json"]
+      ready: {kind: stable, checks: 3, interval: 2s}   # or done_file, or renamed
+  coventry-orders:                      # a sink
+    kind: files
+    plant: coventry
+    path: /srv/exchange/coventry/in
+routes:
+  orders-to-coventry:
+    on: [production.order.released]
+    to: {adapter: coventry-orders, name: "{data.order}.json"}
+""",
+)
