@@ -22,6 +22,7 @@ T = TypeVar("T")
 COLUMNS = "first, last, header, events, raws, hash"
 _PAGE = 64
 _LONGEST_HISTORY = 5000  # bundles looked at for an adapter's newest messages
+_LARGEST_HISTORY_BYTES = 64 * 1024 * 1024
 
 
 class Snapshots:
@@ -112,15 +113,18 @@ def raw(transaction: Transaction, position: int) -> RawMessage | None:
 
 
 def history(transaction: Transaction, adapter: str, limit: int) -> Sequence[RawMessage]:
-    """See ``Journal.history``."""
+    """See ``Journal.history``; bounded in bytes, too, since it is held in memory."""
     found: list[RawMessage] = []
+    size_bytes = 0
     newest = transaction.execute(
         "SELECT first, header FROM bundles ORDER BY first DESC LIMIT ?", (_LONGEST_HISTORY,)
     )
     for first, header in newest:
         if adapter in header_of(header).adapters:
             messages = raws_of(_row(transaction, first))
-            found[:0] = [message for message in messages if message.adapter == adapter]
-        if len(found) >= limit:
+            mine = [message for message in messages if message.adapter == adapter]
+            found[:0] = mine
+            size_bytes += sum(len(message.body) for message in mine)
+        if len(found) >= limit or size_bytes > _LARGEST_HISTORY_BYTES:
             break
     return found[-limit:]
