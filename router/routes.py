@@ -26,6 +26,12 @@ from router.recoverability import Policy
 __all__ = ["Codes", "Route", "idempotency_key"]
 
 
+TEST = "testindicator"
+"""Extension of events that came in a test interchange (UNB 0035, ISA15 = T): shown, never delivered."""
+ANSWERED = frozenset({catalogue.full_name("integration.interchange.received")})
+"""What is delivered of a test all the same, so that its sender gets an answer."""
+
+
 class Codes(Struct, frozen=True, kw_only=True):
     """Whose codes stand in which fields (catalogue paths; their domain is the catalogue's).
 
@@ -89,10 +95,12 @@ class Route(Struct, frozen=True, kw_only=True):
         return event.partitionkey or f"{event.source}#{event.id}" if ordered else f"{event.source}#{event.id}"
 
     def deliver(self, event: Event, crosswalk: Crosswalk, attempt: int = 1) -> Delivery | None:
-        """What to send, or None when the condition excludes it.
+        """What to send, or None when the condition excludes it, or it belongs to a test interchange.
 
         Raises Unresolved for an unknown code, another PermanentError when the mapping fails.
         """
+        if event.extensions.get(TEST) and event.type not in ANSWERED:
+            return None
         translate = self._translator(event, crosswalk)
         seen = event
         values = _bound(seen)

@@ -11,6 +11,8 @@ __all__ = [
     "TYPES",
     "ExceptionChanged",
     "Finding",
+    "InterchangeGroup",
+    "InterchangeMessage",
     "InterchangeReceived",
     "MessageDeadLettered",
     "MessageReplayed",
@@ -30,11 +32,35 @@ class Finding(Value, frozen=True, kw_only=True):
     offset: int | None = None
 
 
+class InterchangeMessage(Value, frozen=True, kw_only=True):
+    """A message of an interchange (EDIFACT UNH, X12 ST), empty text where its header says nothing.
+
+    `position` is that of its header among the segments of the file, `segments` how many it has.
+    """
+
+    type: str
+    version: str
+    reference: str
+    position: int
+    segments: int
+
+
+class InterchangeGroup(Value, frozen=True, kw_only=True):
+    """A functional group (EDIFACT UNG, X12 GS); an interchange without groups has one, which has no type."""
+
+    messages: tuple[InterchangeMessage, ...]
+    type: str | None = None
+    reference: str | None = None
+    version: str | None = None
+    sender: str | None = None
+    receiver: str | None = None
+
+
 class InterchangeReceived(Value, frozen=True, kw_only=True):
     """An interchange came in and was judged (EDIFACT CONTRL; X12 TA1, 997).
 
-    `sender` and `receiver` are as written in its envelope. `test`: it was marked as a test, which no live
-    sink ever gets.
+    `sender` and `receiver` are as written in its envelope, `prepared` is its date and time there, digits
+    only. `test`: it was marked as a test, which no live sink ever gets. An answer names the `groups`.
     """
 
     standard: Literal["edifact", "x12"]
@@ -44,6 +70,11 @@ class InterchangeReceived(Value, frozen=True, kw_only=True):
     outcome: Literal["accepted", "rejected", "duplicate"]
     findings: tuple[Finding, ...] | None = None
     test: bool | None = None
+    sender_qualifier: str | None = None
+    receiver_qualifier: str | None = None
+    prepared: str | None = None
+    version: str | None = None
+    groups: tuple[InterchangeGroup, ...] | None = None
 
 
 class MessageDeadLettered(Value, frozen=True, kw_only=True):

@@ -151,6 +151,13 @@ def test_telemetry_is_not_held_in_order_unless_said() -> None:
     assert route(order="none").key(order(1, "o")) != "o"
 
 
+def test_a_test_interchange_is_answered_and_otherwise_not_delivered() -> None:
+    event = structs.replace(order(1, "o"), extensions={"testindicator": True})
+    assert route().deliver(event, Crosswalk()) is None
+    answer = structs.replace(event, type=catalogue.full_name("integration.interchange.received"))
+    assert route().deliver(answer, Crosswalk()) is not None
+
+
 def test_idempotency_keys_depend_on_route_and_identity_only() -> None:
     event = order(1, "o")
     assert idempotency_key("a", event) == idempotency_key("a", structs.replace(event, data={}, time=None))

@@ -1,0 +1,1 @@
+"""EDIFACT: its syntax (ISO 9735), and what its messages mean."""

@@ -1,0 +1,1 @@
+"""ASC X12: its syntax, and what its transaction sets mean."""
