@@ -34,6 +34,7 @@ LIBRARIES: Final[Mapping[str, int]] = {
     # asyncua warns of what is ordinary: values without a type, a server's revised timings, ends of sessions.
     # What goes wrong on a connection, adapters.opcua tells in its own words.
     "asyncua": logging.CRITICAL,
+    "aiormq": logging.CRITICAL,  # a traceback for every connection that ends; adapters.amqp tells it, too
     "uvicorn.access": logging.CRITICAL,
     "aiohttp.access": logging.CRITICAL,
     # asyncio tells of slow callbacks at WARNING in debug mode only; of lost exceptions at ERROR.

@@ -1,0 +1,206 @@
+"""AMQP messages out: accepted once the broker has confirmed them.
+
+The messages of a call are published in order, all at once, and their confirms gathered. A message that
+no queue gets comes back and is rejected. The idempotency key is the message-id, so that a consumer can
+tell a repeated message.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+
+from aio_pika.exceptions import ChannelClosed, ChannelInvalidStateError, DeliveryError, PublishError
+
+from adapters.amqp.config import AmqpOptions
+from adapters.amqp.connection import Connection
+from adapters.amqp.dial import tls_context
+from adapters.amqp.faults import channel_fault
+from adapters.amqp.letter import Letter, letter_of
+from adapters.amqp.link import Link
+from adapters.amqp.report import Report
+from canonical.errors import CrossplantError, Rejected, TransientError
+from canonical.ports import Accepted, Delivery, Failed, NotTried, SinkOutcome
+from canonical.spec import AdapterContext, Health
+
+__all__ = ["AmqpSink"]
+
+
+class AmqpSink:
+    """A sink over one connection of its own: an alarm at the broker blocks publishers, not consumers."""
+
+    def __init__(self, options: AmqpOptions, context: AdapterContext) -> None:
+        self._options = options
+        self._context = context
+        # Where the adapter also takes in, its health is that of the way in; a route shows how the way out is.
+        self._health = Health() if options.receives else context.health
+        self._link = Link(options, context, self._health, self._established, confirms=True)
+        self._exchanges: set[str] = set()
+        self._task: asyncio.Task[None] | None = None
+
+    async def open(self) -> None:
+        """Starts connecting, and goes on until ``close``. Raises ConfigError for unusable certificates."""
+        tls = await asyncio.to_thread(tls_context, self._options)
+        self._health.detail = f"connecting to {self._options.url}"
+        self._task = asyncio.create_task(self._link.run(tls), name=f"amqp sink {self._context.name}")
+
+    async def close(self) -> None:
+        """Leaves the broker; safe to call twice."""
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.wait([self._task])
+            self._task = None
+            self._health.detail = "closed"
+
+    async def send(self, deliveries: Sequence[Delivery]) -> Sequence[SinkOutcome]:
+        """Returns within ``connect_timeout`` plus ``publish_timeout``.
+
+        Not connected, or blocked by an alarm: Failed, an outage. Sent and no confirm: Unknown. Once a
+        delivery has failed, later ones of its key are NotTried, except those that were on their way already.
+        """
+        if not deliveries:
+            return []
+        report = Report(deliveries)
+        if self._task is None:
+            report.give_up(TransientError("the sink is not open", code="not_open", outage=True))
+            return report.outcomes()
+        connection = await self._link.usable(self._options.connect_timeout)
+        if connection is None:
+            report.give_up(self._link.absence())
+            return report.outcomes()
+        try:
+            async with asyncio.timeout(self._options.publish_timeout):
+                await self._publish_all(connection, report)
+        except TimeoutError:
+            report.give_up(self._overdue(connection))
+        if any(isinstance(outcome, Accepted) for outcome in report.outcomes()):
+            self._health.last_good_at = self._context.clock()
+        return report.outcomes()
+
+    async def _established(self, connection: Connection) -> None:
+        self._exchanges = {""}
+
+    async def _publish_all(self, connection: Connection, report: Report) -> None:
+        """Settles every delivery. What the broker answers with the end of the channel ends the connection."""
+        letters = {}
+        for index, delivery in enumerate(report.deliveries):
+            if report.held_back(index):
+                report.settle(index, NotTried())
+                continue
+            try:
+                letter = letter_of(delivery)
+                await self._ensure_exchange(connection, letter.target.exchange)
+                letters[index] = letter
+            except Rejected as error:
+                report.settle(index, Failed(error))
+            except CrossplantError as error:
+                connection.abandon(error)
+                report.give_up(error)
+                return
+        async with asyncio.TaskGroup() as group:
+            tasks = [
+                group.create_task(self._publish(connection, report, index, letter))
+                for index, letter in letters.items()
+            ]
+        ends = [end for task in tasks if (end := task.result()) is not None]
+        if ends:
+            self._settle_rest(connection, report, ends)
+
+    async def _ensure_exchange(self, connection: Connection, name: str) -> None:
+        """Asked on a channel of its own: publishing to an exchange that is not there would end ours."""
+        if name in self._exchanges:
+            return
+        asking = await connection.fresh_channel()
+        try:
+            await connection.call(asking.declare_exchange(name, passive=True))
+        except Rejected as error:
+            raise Rejected(
+                f"{error.message}; make it, or correct the route", code="exchange_missing"
+            ) from error
+        await connection.call(asking.close())
+        self._exchanges.add(name)
+
+    async def _publish(
+        self, connection: Connection, report: Report, index: int, letter: Letter
+    ) -> BaseException | None:
+        """Settles one delivery, or returns what ended the channel. aiormq keeps the order of the calls."""
+        target = letter.target
+        report.sent(index)
+        try:
+            await connection.basic.basic_publish(
+                letter.body,
+                exchange=target.exchange,
+                routing_key=target.routing_key,
+                properties=letter.properties,
+                mandatory=target.mandatory,
+                wait=False,
+            )
+            report.settle(index, Accepted())
+        except PublishError as error:
+            report.settle(index, Failed(_unroutable(target.exchange, target.routing_key, error)))
+        except DeliveryError as error:
+            text = "the broker did not take the message (basic.nack)"
+            report.settle(index, Failed(TransientError(f"{text}: {error}", code="nack")))
+        except ChannelInvalidStateError as error:
+            report.sent(index, surely_not=True)
+            return error
+        except asyncio.CancelledError as error:
+            task = asyncio.current_task()
+            if task is not None and task.cancelling():
+                raise
+            return error  # aiormq's own way to say that the connection is lost
+        except (ValueError, TypeError, OverflowError) as error:
+            report.sent(index, surely_not=True)
+            text = f"no AMQP message can be made of it: {error}"
+            report.settle(index, Failed(Rejected(text, code="invalid_message")))
+        except Exception as error:  # noqa: BLE001 - whatever else the library runs into is the connection's end
+            return error
+        return None
+
+    def _settle_rest(self, connection: Connection, report: Report, ends: Sequence[BaseException]) -> None:
+        """The channel is over: by the network, or because the broker refused one message."""
+        refusal = next((end for end in ends if isinstance(end, ChannelClosed)), None)
+        error = channel_fault(refusal or ends[0])
+        if refusal is not None:
+            culprit = _culprit(report, error.message)
+            if culprit is not None:
+                report.blame(culprit, error)
+        connection.abandon(error)
+        report.give_up(error if isinstance(error, TransientError) else _interrupted(error))
+
+    def _overdue(self, connection: Connection) -> CrossplantError:
+        """Why no confirm came. A connection that is merely blocked stays: it may hold them yet."""
+        connection.check()
+        if connection.blocked:
+            return self._link.absence()
+        text = f"no confirm from {self._options.url} within {self._options.publish_timeout:g} s"
+        error = TransientError(text, code="timeout")
+        connection.abandon(error)
+        return error
+
+
+def _unroutable(exchange: str, routing_key: str, error: PublishError) -> Rejected:
+    where = f"exchange {exchange!r} with routing key {routing_key!r}"
+    return Rejected(
+        f"no queue gets a message of {where} ({error.args[0]}); bind a queue, or set mandatory: false",
+        code="unroutable",
+        context={"exchange": exchange, "routing_key": routing_key},
+    )
+
+
+def _culprit(report: Report, text: str) -> int | None:
+    """Which delivery a refusal (404, 403, 406) is about: RabbitMQ names the exchange, or the size."""
+    unsettled = report.open()
+    if len(unsettled) == 1:
+        return unsettled[0]
+    for index in unsettled:
+        delivery = report.deliveries[index]
+        exchange = delivery.target.get("exchange")
+        if (exchange and f"'{exchange}'" in text) or f"size {len(delivery.payload)} " in text:
+            return index
+    return None
+
+
+def _interrupted(error: CrossplantError) -> TransientError:
+    """For deliveries beside the one that the broker refused: nothing is wrong with them."""
+    return TransientError(f"interrupted: {error.message}", code="connection_lost")
