@@ -33,7 +33,6 @@ __all__ = [
     "SinkOutcome",
     "Source",
     "Store",
-    "Submit",
     "Transaction",
     "Unknown",
     "Webhook",
@@ -119,10 +118,6 @@ class Webhook(Protocol):
         (415) or another (400). Their messages are safe to show to the sender.
         """
         ...
-
-
-Submit = Callable[[Sequence[RawMessage]], Awaitable[Sequence[Outcome]]]
-"""For a caller that waits (HTTP): returns when the messages are durable, one outcome each."""
 
 
 class Decoder(Protocol):
