@@ -13,10 +13,10 @@ PAUSE_S = 0.01
 
 
 @overload
-async def eventually(check: Callable[[], Awaitable[T]], timeout_s: float = 10.0) -> T: ...
+async def eventually(check: Callable[[], Awaitable[T]], timeout_s: float = 30.0) -> T: ...
 @overload
-async def eventually(check: Callable[[], T], timeout_s: float = 10.0) -> T: ...
-async def eventually(check: Callable[[], T | Awaitable[T]], timeout_s: float = 10.0) -> T:
+async def eventually(check: Callable[[], T], timeout_s: float = 30.0) -> T: ...
+async def eventually(check: Callable[[], T | Awaitable[T]], timeout_s: float = 30.0) -> T:
     """The first truthy result of `check`, plain or async.
 
     A check that asserts counts as *not yet* too, and the last such assertion is the cause of the failure.

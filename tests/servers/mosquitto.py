@@ -77,9 +77,10 @@ class Mosquitto:
 
     def save(self) -> None:
         """Persists sessions and queues now; otherwise only an orderly stop does, and `kill9` loses them."""
-        seen = self._log_size()
+        before = self._saved()
         os.kill(self.process.pid, signal.SIGUSR1)
-        self.process.until(lambda: self._logged("Saving in-memory database", seen), "saving")
+        # its log says "Saving" before it writes; the new file takes the old one's place once it is whole
+        self.process.until(lambda: self._saved() != before or None, "saving")
 
     def kill9(self) -> None:
         """Ends it as a power cut would."""
@@ -88,6 +89,13 @@ class Mosquitto:
     def stop(self) -> None:
         """Ends it in an orderly way; nothing when it has ended already."""
         self.process.end()
+
+    def _saved(self) -> tuple[int, int] | None:
+        try:
+            found = (self.folder / "mosquitto.db").stat()
+        except FileNotFoundError:
+            return None
+        return found.st_ino, found.st_mtime_ns
 
     def _log_size(self) -> int:
         return self.log_path.stat().st_size if self.log_path.exists() else 0
