@@ -9,6 +9,7 @@ from fastapi import FastAPI
 
 from gateway import problems
 from gateway.api import (
+    audit,
     crosswalks,
     dead_letters,
     events,
@@ -27,6 +28,7 @@ from gateway.auth import Attempts
 from gateway.hub import Hub
 from gateway.limits import Limits
 from gateway.outermost import Outermost
+from gateway.sessions import Sessions
 from gateway.stream import Tail
 
 __all__ = ["build"]
@@ -43,6 +45,7 @@ _RESOURCES = (
     topology,
     sla,
     keys,
+    audit,
     health,
     pages,
 )
@@ -51,7 +54,7 @@ _RESOURCES = (
 def build(hub: Hub) -> FastAPI:
     """The app. Serve it with ``gateway.serving.server``, which guards what no app can.
 
-    ``app.state`` has the hub, the failed proofs per address, the open streams, and ``closing``: once set,
+    ``app.state`` has the hub, the failed proofs per address, the sessions, the open streams, and ``closing``: once set,
     streams end.
     """
     app = FastAPI(
@@ -67,6 +70,7 @@ def build(hub: Hub) -> FastAPI:
     )
     app.state.hub = hub
     app.state.attempts = Attempts()
+    app.state.sessions = Sessions(hub.keys, now=hub.clock)
     app.state.tail = Tail(hub.journal)
     app.state.closing = Closing(app.state.tail)
     app.state.streams = 0

@@ -11,6 +11,7 @@ from typing import Annotated
 import typer
 
 from gateway.commands.adapters import adapters
+from gateway.commands.audit import audit
 from gateway.commands.check import check
 from gateway.commands.crosswalks import crosswalks
 from gateway.commands.dead_letters import dead_letters
@@ -78,6 +79,7 @@ app.add_typer(lanes, name="lanes", short_help="Keys that are blocked on a route.
 app.add_typer(routes, name="routes", short_help="What each route is doing.")
 app.add_typer(crosswalks, name="crosswalks", short_help="The codes of one system in terms of another.")
 app.add_typer(keys, name="keys", short_help="API keys.")
+app.add_typer(audit, name="audit", short_help="Who did what, and whether the record of it is whole.")
 
 
 def main() -> None:

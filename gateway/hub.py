@@ -11,6 +11,7 @@ from canonical.ports import Outcome, RawMessage
 from canonical.spec import Health, Log
 from config.model import AdapterConfig, Deployment
 from deadletter.service import DeadLetters
+from gateway.audit import Audit
 from gateway.keys import Keys
 from gateway.metrics import Metrics
 from gateway.projections.search import Search
@@ -101,6 +102,8 @@ class Hub(Protocol):
     def dead_letters(self) -> DeadLetters: ...
     @property
     def crosswalks(self) -> Crosswalks: ...
+    @property
+    def audit(self) -> Audit: ...
     @property
     def keys(self) -> Keys: ...
     @property

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import secrets
 import time
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from collections.abc import Callable
 from datetime import UTC, datetime
 from hashlib import blake2b
@@ -22,7 +22,7 @@ from msgspec import structs
 from canonical.errors import CrossplantError
 from canonical.event import utc_now
 from canonical.ports import Store, Transaction
-from gateway import audit
+from deadletter.service import Audit
 from gateway.key import (
     COLUMNS,
     ROLES,
@@ -64,14 +64,15 @@ def _find(transaction: Transaction, identifier: str) -> Key | None:
 class Keys:
     """The keys of one store: a running hub's, or one that the command line opened."""
 
-    def __init__(self, store: Store, clock: Callable[[], datetime] = utc_now) -> None:
-        self._store, self._clock = store, clock
+    def __init__(self, store: Store, audit: Audit, clock: Callable[[], datetime] = utc_now) -> None:
+        self._store, self._audit, self._clock = store, audit, clock
         self._pepper = secrets.token_bytes(16)
         self._verified: OrderedDict[bytes, tuple[Key, float]] = OrderedDict()
         self._used: dict[str, float] = {}
         self._slots = asyncio.Semaphore(_AT_ONCE)
         self._nobody = ""
         self._ended = 0  # how often keys were rotated or revoked here
+        self._generations: Counter[str] = Counter()
         self._verifying: dict[bytes, asyncio.Task[Key | None]] = {}
 
     # ── made and ended ───────────────────────────────────────────────────────────────────────────
@@ -101,7 +102,7 @@ class Keys:
                 [*to_row(key), digest],
             )
             told = {"name": name, "roles": key.roles, "plants": key.plants, "domains": key.domains}
-            audit.record(
+            self._audit(
                 transaction, by, "key.create", f"key/{key.id}", {**told, "expires_at": key.expires_at}
             )
 
@@ -115,7 +116,7 @@ class Keys:
         def work(transaction: Transaction) -> Key:
             key = self._live(transaction, identifier)
             transaction.execute("UPDATE api_keys SET hash = ? WHERE id = ?", (digest, key.id))
-            audit.record(transaction, by, "key.rotate", f"key/{key.id}", {"name": key.name})
+            self._audit(transaction, by, "key.rotate", f"key/{key.id}", {"name": key.name})
             return key
 
         key = await self._store.write(work)
@@ -129,7 +130,7 @@ class Keys:
         def work(transaction: Transaction) -> Key:
             key = self._live(transaction, identifier)
             transaction.execute("UPDATE api_keys SET revoked_at = ? WHERE id = ?", (now, key.id))
-            audit.record(transaction, by, "key.revoke", f"key/{key.id}", {"name": key.name})
+            self._audit(transaction, by, "key.revoke", f"key/{key.id}", {"name": key.name})
             return structs.replace(key, revoked_at=now)
 
         key = await self._store.write(work)
@@ -217,6 +218,10 @@ class Keys:
         key = await self.find(identifier)
         return key is not None and key.valid(self._now())
 
+    def generation(self, identifier: str) -> int:
+        """Grows when the key is rotated or revoked; what was opened with an earlier one has ended."""
+        return self._generations[identifier]
+
     def _digest(self, text: str) -> bytes:
         return blake2b(text.encode("utf-8", "replace"), key=self._pepper, digest_size=32).digest()
 
@@ -251,6 +256,7 @@ class Keys:
 
     def _forget(self, identifier: str) -> None:
         self._ended += 1
+        self._generations[identifier] += 1
         for digest, (key, _) in list(self._verified.items()):
             if key.id == identifier:
                 del self._verified[digest]

@@ -20,10 +20,11 @@ from typing import Any, TypeVar
 import msgspec
 
 from canonical.errors import ConfigError, CrossplantError
+from canonical.ports import Store
 from gateway import audit, keys
 from gateway.keys import Created, Key, KeyConflict, Keys, NewKey
 
-__all__ = ["SOCKET", "create", "listed", "listening", "revoke", "rotate"]
+__all__ = ["SOCKET", "create", "listed", "listening", "revoke", "rotate", "verified"]
 
 SOCKET = "hub.sock"
 T = TypeVar("T")
@@ -99,14 +100,30 @@ def _refusal(status: int, text: bytes) -> Exception:
             return CrossplantError(detail, code="local")
 
 
+def verified(data_dir: Path, seal: str) -> dict[str, Any]:
+    """See ``gateway.audit.Audit.verify``. Raises ConfigError while a hub runs: then it is asked itself."""
+
+    async def work() -> dict[str, Any]:
+        async with _store(data_dir) as journal:
+            return await audit.Audit(data_dir).verify(journal, seal=seal)
+
+    return asyncio.run(work())
+
+
 async def _on_the_store(data_dir: Path, act: Callable[[Keys], Coroutine[Any, Any, T]]) -> T:
-    """With the store opened for this one act. Raises ConfigError when a hub holds the folder."""
+    async with _store(data_dir) as journal:
+        return await act(Keys(journal, audit.Audit(data_dir).record))
+
+
+@contextlib.asynccontextmanager
+async def _store(data_dir: Path) -> AsyncIterator[Store]:
+    """The store, opened for one act. Raises ConfigError when a hub holds the folder."""
     from router.journal.sqlite import SQLiteJournal
 
     journal = SQLiteJournal(data_dir, tables=(*keys.TABLES, *audit.TABLES))
     await journal.open()
     try:
-        return await act(Keys(journal))
+        yield journal
     finally:
         await journal.close()
 

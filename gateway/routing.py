@@ -12,7 +12,7 @@ from msgspec import Struct
 from canonical.ports import Sink, Transaction
 from canonical.spec import Log, SinkTraits
 from config.model import Deployment
-from gateway import audit
+from deadletter.service import Audit
 from gateway.compile import compile_route, inbound_codes
 from gateway.connections import RunningAdapter
 from router import lanes
@@ -48,12 +48,13 @@ class Routing:
         *,
         observer: Observer,
         crosswalk: Callable[[], Crosswalk],
+        audit: Audit,
         clock: Callable[[], datetime],
         log: Log,
     ) -> None:
         """``adapters`` may change between starts. ``crosswalk`` gives the rows of the moment."""
         self._journal, self._adapters, self._observer = journal, adapters, observer
-        self._crosswalk, self._clock, self._log = crosswalk, clock, log
+        self._crosswalk, self._audit, self._clock, self._log = crosswalk, audit, clock, log
         self._dispatcher = Dispatcher(journal, log)
         self._running: dict[str, asyncio.Task[None]] = {}
         self._deployment: Deployment
@@ -152,7 +153,7 @@ class Routing:
                 )
             if not transaction.execute("DELETE FROM cursors WHERE route = ? RETURNING route", (name,)):
                 raise LookupError(f"no route {name!r} was ever run here")
-            audit.record(transaction, by, "route.forget", f"route/{name}", {})
+            self._audit(transaction, by, "route.forget", f"route/{name}", {})
 
         await self._journal.write(work)
 

@@ -27,6 +27,7 @@ from config.model import Deployment
 from deadletter import store as dead_letters
 from deadletter.service import DeadLetters
 from gateway import audit, keys
+from gateway.audit import Audit
 from gateway.compile import decoder_of, inbound_codes
 from gateway.connections import RunningAdapter, close, connect, intake_of, supervise
 from gateway.crosswalks import Crosswalks
@@ -93,16 +94,18 @@ class Hub:
         self._opened.push_async_callback(self.journal.close)
         await self.search.open(self.journal)
         self._opened.push_async_callback(self.search.close)
-        self.keys = Keys(self.journal, self.clock)
+        self.audit = Audit(self.data_dir)
+        self.keys = Keys(self.journal, self.audit.record, self.clock)
         self.metrics = Metrics(self.deployment)
         self.ingest = Ingest(self.journal, self.metrics, self.clock, self.log)
-        self.dead_letters = DeadLetters(self.journal, self, audit.record, self.clock)
-        self.crosswalks = Crosswalks(self.journal, self.release, audit.record, self.clock)
+        self.dead_letters = DeadLetters(self.journal, self, self.audit.record, self.clock)
+        self.crosswalks = Crosswalks(self.journal, self.release, self.audit.record, self.clock)
         self._routing = Routing(
             self.journal,
             self.adapters,
             observer=self.metrics,
             crosswalk=lambda: self.crosswalks.current,
+            audit=self.audit.record,
             clock=self.clock,
             log=self.log,
         )
@@ -244,7 +247,9 @@ class Hub:
         """``release`` as a person's act: audited. Raises LookupError."""
         released = await self.release(route, key)
         await self.journal.write(
-            lambda t: audit.record(t, by, "lane.release", f"route/{route}", {"key": key, "waiting": released})
+            lambda t: self.audit.record(
+                t, by, "lane.release", f"route/{route}", {"key": key, "waiting": released}
+            )
         )
         return released
 
@@ -329,7 +334,7 @@ class Hub:
             await self.routing.start(deployment, sorted(routes & deployment.routes.keys()))
             changes = {"adapters": sorted(adapters), "routes": sorted(routes)}
             await self.journal.write(
-                lambda t: audit.record(t, by, "configuration.load", "deployment", changes)
+                lambda t: self.audit.record(t, by, "configuration.load", "deployment", changes)
             )
             self.log.info("configuration_reloaded", **changes)
             return changes

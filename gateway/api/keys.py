@@ -1,4 +1,4 @@
-"""API keys and the audit: for admins. Nobody gives what they do not have."""
+"""API keys: for admins. Nobody gives what they do not have."""
 
 from __future__ import annotations
 
@@ -9,16 +9,11 @@ from msgspec import structs
 from starlette.responses import Response
 
 from canonical.catalogue import Domain
-from gateway import audit
 from gateway.api.answers import (
     ERRORS,
-    Cursor,
-    Limit,
     body_as,
     json,
     moment,
-    page,
-    position_cursor,
     request_body,
 )
 from gateway.auth import ADMIN, Principal, forbidden, hub_of, require
@@ -118,29 +113,3 @@ def _shown(key: Key) -> dict[str, Any]:
 
 def _created(created: Created) -> dict[str, Any]:
     return _shown(created.key) | {"key": created.text}
-
-
-@api.get("/v1/audit", summary="Who did what, newest first", tags=["audit"])
-async def entries(
-    request: Request,
-    principal: Admin,
-    actor: _Text = None,
-    act: _Text = None,
-    subject: _Text = None,
-    limit: Limit = 100,
-    cursor: Cursor = None,
-) -> Response:
-    """For admins of everything, since acts belong to no plant."""
-    if not principal.everywhere:
-        raise forbidden("the audit is for admins of all plants and domains")
-    found = await audit.page(
-        hub_of(request).journal,
-        actor=actor,
-        act=act,
-        subject=subject,
-        before=position_cursor(cursor),
-        limit=limit + 1,
-    )
-    more, found = len(found) > limit, found[:limit]
-    items = [structs.asdict(entry) | {"at": moment(entry.at)} for entry in found]
-    return page(request, items, str(found[-1].id) if more else None)

@@ -1,8 +1,8 @@
-"""``crossplant routes``: what each route is doing."""
+"""``crossplant routes``: what each route is doing, and the end of one."""
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Annotated, Any
 
 import typer
 
@@ -43,6 +43,27 @@ def list_routes(url: Url = DEFAULT_URL, key_file: KeyFile = None, *, as_json: As
         ],
         none="no routes are configured",
     )
+
+
+@routes.command(short_help="Gives up the place of a route that is configured no more.")
+def forget(
+    name: Annotated[str, typer.Argument(help="The route that was taken out.", metavar="ROUTE")],
+    url: Url = DEFAULT_URL,
+    key_file: KeyFile = None,
+) -> None:
+    """Gives up the place of a route that is configured no more: it would hold history back for ever.
+
+    Refused while it is configured, or still has something in its lanes. For admins.
+
+    \b
+    crossplant routes forget asn-to-old-erp
+    """
+    from urllib.parse import quote
+
+    from gateway.commands.terminal import say
+
+    ask(url, key_file).post(f"/v1/routes/{quote(name, safe='')}/forget")
+    say(f"route {name!r} is forgotten")
 
 
 def _waiting(route: Any) -> int:

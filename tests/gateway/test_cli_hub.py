@@ -247,6 +247,23 @@ def test_a_lane_that_is_none_cannot_be_released(running: RunningHub) -> None:
     assert "no-such-key" in done.err
 
 
+def test_audit_is_listed_and_verified(running: RunningHub) -> None:
+    acts = running.cli("audit", "list", "--json").json()
+    assert "key.create" in {act["act"] for act in acts}
+    verified = running.cli("audit", "verify", "--json").json()
+    assert verified["findings"] == []
+    assert verified["head"]["last"] >= len(acts)
+    assert running.cli("audit", "verify", "--head", verified["head"]["seal"]).code == 0
+    assert running.cli("audit", "verify", "--head", "00").code == 1
+
+
+def test_configured_route_is_not_forgotten(running: RunningHub) -> None:
+    name = running.cli("routes", "list", "--json").json()[0]["name"]
+    refused = running.cli("routes", "forget", name)
+    assert refused.code == 1
+    assert "is configured" in refused.err
+
+
 def test_routes_are_listed_with_their_state(running: RunningHub) -> None:
     out = running.cli("routes", "list").out
     assert "completions" in out

@@ -198,7 +198,7 @@ async def test_a_deep_data_folder_is_no_obstacle(tmp_path: Path) -> None:
     journal = SQLiteJournal(folder, tables=(*keys.TABLES, *audit.TABLES))
     await journal.open()
     try:
-        async with local.listening(Keys(journal), folder):
+        async with local.listening(Keys(journal, audit.Audit(folder).record), folder):
             assert await asyncio.to_thread(local.listed, folder) == []
     finally:
         await journal.close()
