@@ -12,6 +12,7 @@ import typer
 
 from gateway.commands.adapters import adapters
 from gateway.commands.audit import audit
+from gateway.commands.backup import backup, restore
 from gateway.commands.check import check
 from gateway.commands.crosswalks import crosswalks
 from gateway.commands.dead_letters import dead_letters
@@ -80,6 +81,8 @@ app.add_typer(routes, name="routes", short_help="What each route is doing.")
 app.add_typer(crosswalks, name="crosswalks", short_help="The codes of one system in terms of another.")
 app.add_typer(keys, name="keys", short_help="API keys.")
 app.add_typer(audit, name="audit", short_help="Who did what, and whether the record of it is whole.")
+app.command(short_help="Writes a backup of a data folder, while the hub runs or not.")(backup)
+app.command(short_help="Makes a data folder of a backup.")(restore)
 
 
 def main() -> None:

@@ -1,0 +1,119 @@
+"""A backup taken while the hub runs is whole, and a restored hub goes on from it."""
+
+import asyncio
+import io
+import tarfile
+from pathlib import Path
+
+import apsw
+import pytest
+
+from canonical.errors import ConfigError
+from gateway.audit import Audit
+from gateway.backup import BackupError, back_up, restore
+from tests.gateway.commands import crossplant
+from tests.gateway.hubs import Gate, event, opened
+
+_BEFORE, _DURING = 300, 200
+
+
+async def _numbers(gate: Gate) -> list[str]:
+    found, _ = await gate.hub.journal.events(0, limit=10_000)
+    return [item.event.id for item in found]
+
+
+@pytest.fixture
+async def backup(tmp_path: Path) -> Path:
+    """A backup that was made while events came in; the hub's folder is ``hub``."""
+    target = tmp_path / "hub.tar"
+    async with opened(tmp_path / "hub") as gate:
+        await gate.key("admin")
+        await gate.record(*(event(number) for number in range(_BEFORE)))
+        making = asyncio.create_task(asyncio.to_thread(back_up, tmp_path / "hub", target))
+        for number in range(_BEFORE, _BEFORE + _DURING):
+            await gate.record(event(number))
+        manifest = await making
+    assert manifest.head >= _BEFORE
+    return target
+
+
+async def test_restored_hub_has_all_up_to_the_backup_and_goes_on(backup: Path, tmp_path: Path) -> None:
+    manifest = await asyncio.to_thread(restore, backup, tmp_path / "new")
+    async with opened(tmp_path / "new") as gate:
+        found = await _numbers(gate)
+        assert found == [f"{number:06d}" for number in range(len(found))]
+        assert len(found) == manifest.head
+        assert (await gate.hub.audit.verify(gate.hub.journal))["findings"] == []
+        assert [key.name for key in await gate.hub.keys.list()] == ["test 0"]
+        assert await gate.record(event(99_999)) == [manifest.head + 1]
+        again = await gate.hub.search.lookup("/plants/aachen/adapters/mes", "000007")
+        assert again == 8
+
+
+def test_backup_is_for_its_owner_only_and_never_replaces_a_file(backup: Path, tmp_path: Path) -> None:
+    assert backup.stat().st_mode & 0o077 == 0
+    with pytest.raises(ConfigError, match="exists"):
+        back_up(tmp_path / "hub", backup)
+    with pytest.raises(ConfigError, match="not empty"):
+        restore(backup, tmp_path / "hub")
+    assert not [path for path in tmp_path.iterdir() if path.name.startswith(".crossplant")]
+
+
+def test_cut_backup_is_refused_and_leaves_nothing(backup: Path, tmp_path: Path) -> None:
+    content = backup.read_bytes()
+    for kept in (0, 700, len(content) // 2, len(content) - 12_000):
+        cut = tmp_path / f"cut-{kept}.tar"
+        cut.write_bytes(content[:kept])
+        with pytest.raises(BackupError):
+            restore(cut, tmp_path / "new")
+        assert not (tmp_path / "new").exists()
+
+
+def test_flipped_bit_in_a_backup_is_found(backup: Path, tmp_path: Path) -> None:
+    content = bytearray(backup.read_bytes())
+    content[len(content) // 2] ^= 0x10
+    backup.write_bytes(content)
+    with pytest.raises(BackupError, match=r"SHA-256|damaged|was not restored"):
+        restore(backup, tmp_path / "new")
+    assert not (tmp_path / "new").exists()
+
+
+async def test_bundle_that_rotted_on_the_hub_is_told_and_does_not_stop_the_backup(tmp_path: Path) -> None:
+    async with opened(tmp_path / "hub") as gate:
+        await gate.record(event(1))
+        await gate.record(event(2))
+    connection = apsw.Connection(str(tmp_path / "hub" / "journal.db"))
+    connection.execute(
+        "UPDATE bundles SET events = CAST(replace(events, 'O-1', 'O-9') AS BLOB) WHERE first = 1"
+    )
+    connection.close()
+    made = await asyncio.to_thread(back_up, tmp_path / "hub", tmp_path / "hub.tar")
+    assert made.damaged == [(1, 1)]
+    assert (await asyncio.to_thread(restore, tmp_path / "hub.tar", tmp_path / "new")).damaged == [(1, 1)]
+
+
+@pytest.mark.parametrize("name", ["../evil", "/tmp/evil"])
+def test_backup_cannot_reach_out_of_the_folder(tmp_path: Path, name: str) -> None:
+    with tarfile.open(tmp_path / "evil.tar", "w") as archive:
+        member = tarfile.TarInfo(name)
+        member.size = 4
+        archive.addfile(member, io.BytesIO(b"evil"))
+    with pytest.raises(BackupError, match="outside of the data folder"):
+        restore(tmp_path / "evil.tar", tmp_path / "new")
+
+
+async def test_commands_say_what_they_did(tmp_path: Path) -> None:
+    async with opened(tmp_path / "hub") as gate:
+        await gate.record(event(1))
+        made = await asyncio.to_thread(
+            crossplant, "backup", tmp_path / "a.tar", "--data", tmp_path / "hub", "--json"
+        )
+        assert (made.code, made.json()["head"]) == (0, 1)
+    back = await asyncio.to_thread(crossplant, "restore", tmp_path / "a.tar", "--data", tmp_path / "new")
+    assert back.code == 0
+    assert "up to position 1" in back.err
+    again = await asyncio.to_thread(crossplant, "restore", tmp_path / "a.tar", "--data", tmp_path / "new")
+    assert (again.code, "not empty" in again.err) == (2, True)
+    none = await asyncio.to_thread(crossplant, "backup", tmp_path / "b.tar", "--data", tmp_path / "nowhere")
+    assert (none.code, "holds no journal" in none.err) == (2, True)
+    assert Audit(tmp_path / "new").seals is not None
