@@ -10,6 +10,7 @@ from canonical.errors import CrossplantError
 from canonical.ports import Outcome, RawMessage, Redeliver, Store, Transaction
 from deadletter import store
 from deadletter.entry import DeadLetter
+from deadletter.groups import Group, groups
 
 __all__ = ["Audit", "DeadLetters", "NotPossible"]
 
@@ -44,6 +45,20 @@ class DeadLetters:
             lambda t: store.page(t, filters, plants=plants, before=before, limit=limit)
         )
 
+    async def groups(
+        self,
+        filters: Mapping[str, object],
+        *,
+        plants: Sequence[str] | None = None,
+        sees: Callable[[str, str], bool] = lambda _plant, _type: True,
+        limit: int = 100,
+    ) -> list[Group]:
+        """What is open, by fingerprint, the largest group first. Raises ValueError for an unknown filter."""
+        now = self._clock().timestamp()
+        return await self._store.read(
+            lambda t: groups(t, filters, now=now, plants=plants, sees=sees, limit=limit)
+        )
+
     async def show(self, identifier: int) -> DeadLetter:
         """The dead letter. Raises LookupError."""
         letter = await self._store.read(lambda t: store.find(t, identifier))
@@ -51,13 +66,17 @@ class DeadLetters:
             raise LookupError(f"there is no dead letter {identifier}")
         return letter
 
-    async def retry(self, identifier: int, *, by: str) -> DeadLetter:
+    async def retry(
+        self, identifier: int, *, by: str, claimed: Callable[[Transaction], None] | None = None
+    ) -> DeadLetter:
         """Takes a message in again, or lets its lane try the delivery again; returns its new status.
+
+        ``claimed`` runs in the transaction that marks it as being retried.
 
         A delivery is tried in the background: ``retrying`` now, ``recovered`` or ``open`` later.
         Raises LookupError, NotPossible.
         """
-        letter = await self._claim(identifier, "dead_letter.retry", by)
+        letter = await self._claim(identifier, "dead_letter.retry", by, claimed=claimed)
         if letter.kind == "delivery":
             try:
                 await self._redeliver.release(letter.route, letter.key)
@@ -98,7 +117,12 @@ class DeadLetters:
         return await self.show(identifier)
 
     async def _claim(
-        self, identifier: int, act: str, by: str, details: Mapping[str, Any] | None = None
+        self,
+        identifier: int,
+        act: str,
+        by: str,
+        details: Mapping[str, Any] | None = None,
+        claimed: Callable[[Transaction], None] | None = None,
     ) -> DeadLetter:
         """Marks it as being acted upon, so that two people do not act at once."""
 
@@ -111,6 +135,8 @@ class DeadLetters:
                     f"dead letter {identifier} is {letter.status}; only an open one can be acted on"
                 )
             store.set_status(transaction, identifier, "retrying")
+            if claimed is not None:
+                claimed(transaction)
             self._audit(
                 transaction, by, act, f"dead_letter/{identifier}", {"error": letter.error, **(details or {})}
             )

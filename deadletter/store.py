@@ -10,7 +10,7 @@ import msgspec
 from canonical.ports import Transaction
 from deadletter.entry import DeadLetter, Status
 
-__all__ = ["TABLES", "add", "counts", "find", "newest_messages", "page", "resolve", "set_status"]
+__all__ = ["TABLES", "add", "counts", "find", "newest_messages", "page", "resolve", "selection", "set_status"]
 
 TABLES = (
     """CREATE TABLE IF NOT EXISTS dead_letters (
@@ -94,22 +94,27 @@ def page(
 
     ``filters`` are column → value. Raises ValueError for a column that cannot be filtered by.
     """
+    where, values = selection(filters, plants=plants)
+    if before is not None:
+        where += " AND id < ?"
+        values.append(before)
+    rows = transaction.execute(f"{_SELECT} WHERE TRUE{where} ORDER BY id DESC LIMIT ?", [*values, limit])
+    return [_entry(row) for row in rows]
+
+
+def selection(
+    filters: Mapping[str, object], *, plants: Sequence[str] | None = None
+) -> tuple[str, list[object]]:
+    """(conditions, each after an AND, and their values). Raises ValueError for an unknown filter."""
     unknown = set(filters) - _FILTERS
     if unknown:
         raise ValueError(f"dead letters cannot be filtered by {', '.join(sorted(unknown))}")
-    conditions = [f"{name} = ?" for name in filters]
-    values: list[object] = list(filters.values())
-    if before is not None:
-        conditions.append("id < ?")
-        values.append(before)
+    where = "".join(f" AND {name} = ?" for name in filters)
+    values = list(filters.values())
     if plants is not None:
-        conditions.append(f"plant IN ({', '.join('?' * len(plants))})")
+        where += f" AND plant IN ({', '.join('?' * len(plants))})"
         values += plants
-    where = f" WHERE {' AND '.join(conditions)}" if conditions else ""
-    return [
-        _entry(row)
-        for row in transaction.execute(f"{_SELECT}{where} ORDER BY id DESC LIMIT ?", [*values, limit])
-    ]
+    return where, values
 
 
 def set_status(transaction: Transaction, identifier: int, status: Status) -> None:

@@ -18,6 +18,7 @@ from gateway.api import (
     lanes,
     pages,
     publish,
+    retries,
     sla,
     streaming,
     timeline,
@@ -39,6 +40,7 @@ _RESOURCES = (
     events,
     timeline,
     webhooks,
+    retries,  # before dead_letters: groups and retries are no numbers
     dead_letters,
     lanes,
     crosswalks,

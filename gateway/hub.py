@@ -10,6 +10,7 @@ from typing import Any, Protocol
 from canonical.ports import Outcome, RawMessage
 from canonical.spec import Health, Log
 from config.model import AdapterConfig, Deployment
+from deadletter.bulk import Bulk
 from deadletter.service import DeadLetters
 from gateway.audit import Audit
 from gateway.keys import Keys
@@ -100,6 +101,8 @@ class Hub(Protocol):
     def engines(self) -> Mapping[str, Engine]: ...
     @property
     def dead_letters(self) -> DeadLetters: ...
+    @property
+    def retries(self) -> Bulk: ...
     @property
     def crosswalks(self) -> Crosswalks: ...
     @property

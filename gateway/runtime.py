@@ -24,7 +24,9 @@ from canonical.ports import Outcome, RawMessage
 from canonical.spec import FormatContext, Health, Log, format_spec
 from config.crosswalks import read_crosswalks
 from config.model import Deployment
+from deadletter import bulk
 from deadletter import store as dead_letters
+from deadletter.bulk import Bulk
 from deadletter.service import DeadLetters
 from gateway import audit, keys
 from gateway.audit import Audit
@@ -45,7 +47,14 @@ __all__ = ["API_ADAPTER", "TABLES", "Hub", "running"]
 
 API_ADAPTER = "api"
 """Under this name events that are posted to the gateway are counted."""
-TABLES = (*dead_letters.TABLES, *lanes.TABLES, *crosswalk.TABLES, *keys.TABLES, *audit.TABLES)
+TABLES = (
+    *dead_letters.TABLES,
+    *bulk.TABLES,
+    *lanes.TABLES,
+    *crosswalk.TABLES,
+    *keys.TABLES,
+    *audit.TABLES,
+)
 _DRAIN_S = 10.0
 _HOUSEKEEPING_S = 5.0
 _SWITCH_INTERVAL_S = 0.0005  # else the journal's thread waits 5 ms for the loop to give up the GIL
@@ -99,6 +108,7 @@ class Hub:
         self.metrics = Metrics(self.deployment)
         self.ingest = Ingest(self.journal, self.metrics, self.clock, self.log)
         self.dead_letters = DeadLetters(self.journal, self, self.audit.record, self.clock)
+        self.retries = Bulk(self.journal, self.dead_letters, self.audit.record, self.clock, self.log)
         self.crosswalks = Crosswalks(self.journal, self.release, self.audit.record, self.clock)
         self._routing = Routing(
             self.journal,
@@ -114,6 +124,7 @@ class Hub:
         for name in self.deployment.adapters:
             await self._connect(name, self.deployment)
         await self.routing.start(self.deployment, list(self.deployment.routes))
+        await self.retries.open()
         self._housekeeping = asyncio.create_task(self._keep_house(), name="housekeeping")
 
     @property
@@ -138,6 +149,7 @@ class Hub:
         self.ready = False
         for running in self.adapters.values():
             await self._stop_source(running)
+        await self.retries.close()
         await self._drain()
         for name in list(self.engines):
             await self.routing.stop(name)

@@ -27,7 +27,7 @@ from gateway.api.letters import event_of, full_type, seen, sees, summary
 from gateway.auth import OPERATE, READ, Principal, forbidden, hub_of, require
 from gateway.problems import Problem
 
-__all__ = ["api"]
+__all__ = ["Chosen", "api", "chosen_filters"]
 
 api = APIRouter(tags=["dead letters"], responses=ERRORS)
 
@@ -198,6 +198,19 @@ async def _each(
     act: Callable[[int], Awaitable[DeadLetter]],
 ) -> Response:
     """Acts on a list that is fixed before the first act, so that what fails anew is not tried twice."""
+    filters = chosen_filters(chosen, group)
+    found = await seen(hub_of(request), principal, {**filters, "status": "open"}, None, _MOST + 1)
+    numbers = [letter.id for letter in reversed(found[:_MOST])]
+    deadline, results = time.monotonic() + _ACT_S, []
+    for number in numbers:
+        if time.monotonic() > deadline:
+            break
+        results.append(await _result(number, act))
+    return json({"results": results, "remaining": len(found) - len(results)})
+
+
+def chosen_filters(chosen: Chosen | None, group: str | None) -> dict[str, object]:
+    """What a body selects, by column. Raises Problem 422 for nothing."""
     filters: dict[str, object] = (
         {name: value for name, value in structs.asdict(chosen).items() if value} if chosen else {}
     )
@@ -208,14 +221,7 @@ async def _each(
         raise Problem(422, "invalid", detail, errors=[("/filter", detail)])
     if "type" in filters:
         filters["type"] = full_type(str(filters["type"]))
-    found = await seen(hub_of(request), principal, {**filters, "status": "open"}, None, _MOST + 1)
-    numbers = [letter.id for letter in reversed(found[:_MOST])]
-    deadline, results = time.monotonic() + _ACT_S, []
-    for number in numbers:
-        if time.monotonic() > deadline:
-            break
-        results.append(await _result(number, act))
-    return json({"results": results, "remaining": len(found) - len(results)})
+    return filters
 
 
 async def _result(number: int, act: Callable[[int], Awaitable[DeadLetter]]) -> dict[str, Any]:

@@ -7,6 +7,7 @@ from typing import Annotated, Any
 import typer
 
 from gateway.commands.asking import DEFAULT_URL, AsJson, KeyFile, Url, ask
+from gateway.commands.retries import groups, retries
 
 __all__ = ["dead_letters"]
 
@@ -127,17 +128,30 @@ def retry(
     route: Route = None,
     adapter: Adapter = None,
     *,
+    rate: Annotated[
+        float | None,
+        typer.Option(help="At most so many a second, of a group or filter, whatever their number."),
+    ] = None,
     url: Url = DEFAULT_URL,
     key_file: KeyFile = None,
     as_json: AsJson = False,
 ) -> None:
     """Tries dead letters again: messages are taken in anew, deliveries go back to their routes.
 
+    With --rate what is open now is frozen and tried at that rate, while the progress is shown; Ctrl-C leaves
+    it running. `crossplant dead-letters retries` lists these, and stops or resumes one.
+
     \b
     crossplant dead-letters retry 17 18
     crossplant dead-letters retry --route asn-to-erp
-    crossplant dead-letters retry --group 3f0a9c2b77d1
+    crossplant dead-letters retry --group 3f0a9c2b77d1 --rate 20
     """
+    if rate is not None:
+        from gateway.commands.retries import begin
+
+        chosen = {"route": route, "adapter": adapter}
+        begin(group, chosen, rate, url, key_file, numbers=numbers, as_json=as_json)
+        return
     _act("retry", numbers, group, {"route": route, "adapter": adapter}, {}, url, key_file, as_json=as_json)
 
 
@@ -207,3 +221,7 @@ def _tell(results: list[Any], *, quiet: bool) -> None:
         say("no open dead letter is among them")
     if failed:
         raise typer.Exit(1)
+
+
+dead_letters.command("groups", short_help="What failed alike, and how often.")(groups)
+dead_letters.command("retries", short_help="Retries of many: their progress; stops or resumes one.")(retries)

@@ -195,6 +195,20 @@ def test_what_nobody_knows_cannot_be_traced(running: RunningHub) -> None:
     assert not done.out
 
 
+def test_groups_are_listed_and_retried_at_a_rate(running: RunningHub) -> None:
+    until(running, "dead-letters", "list", shows="completions")
+    group = running.cli("dead-letters", "groups", "--json").json()[0]
+    assert group["error"] in running.cli("dead-letters", "groups").out
+    retried = running.cli(
+        "dead-letters", "retry", "--group", group["fingerprint"], "--rate", "100", "--json"
+    ).json()
+    assert retried["state"] == "done"
+    assert retried["total"] == group["open"]
+    assert running.cli("dead-letters", "retries", "--json").json()[0]["id"] == retried["id"]
+    assert running.cli("dead-letters", "retry", "17", "--rate", "5").code == 2
+    assert running.cli("dead-letters", "retries", "--stop", str(retried["id"])).code == 1
+
+
 def test_dead_letters_are_listed_shown_and_discarded(running: RunningHub) -> None:
     until(running, "dead-letters", "list", shows="completions")
     listed = running.cli("dead-letters", "list", "--json").json()

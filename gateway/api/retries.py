@@ -1,0 +1,161 @@
+"""Groups of dead letters, and the retry of many: frozen, at a rate, with progress, stoppable."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Final
+
+from fastapi import APIRouter, Depends, Path, Query, Request
+from msgspec import Struct, structs
+from starlette.responses import Response
+
+from canonical import catalogue
+from deadletter.bulk import Progress
+from gateway.api.answers import (
+    ERRORS,
+    Cursor,
+    Limit,
+    body_as,
+    json,
+    moment,
+    page,
+    position_cursor,
+    request_body,
+)
+from gateway.api.dead_letters import Chosen, chosen_filters
+from gateway.api.letters import full_type
+from gateway.auth import OPERATE, READ, Principal, forbidden, hub_of, require
+from gateway.problems import Problem
+
+__all__ = ["api", "sees_letters"]
+
+api = APIRouter(tags=["dead letters"], responses=ERRORS)
+
+Reader = Annotated[Principal, Depends(require(READ))]
+Operator = Annotated[Principal, Depends(require(OPERATE))]
+Number = Annotated[int, Path(ge=1, lt=2**63)]
+_Text = Annotated[str | None, Query(max_length=1024)]
+_RATE: Final = 10.0
+
+
+class Begin(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Which ones, and how many a second, at most. ``group`` is a fingerprint."""
+
+    filter: Chosen | None = None
+    group: str | None = None
+    rate: float = _RATE
+
+
+@api.get("/v1/dead-letters/groups", summary="What failed alike, the most first")
+async def groups(
+    request: Request,
+    principal: Reader,
+    kind: _Text = None,
+    route: _Text = None,
+    adapter: _Text = None,
+    plant: _Text = None,
+    type: _Text = None,
+    code: _Text = None,
+    limit: Limit = 100,
+) -> Response:
+    """What is open, by `fingerprint`: place, code and error text without its quoted parts and numbers.
+    `trend` counts what arrived in each of the last 24 hours, oldest first; `error` is the newest one's."""
+    wanted = {"kind": kind, "route": route, "adapter": adapter, "plant": plant, "code": code}
+    filters = {
+        name: value for name, value in {**wanted, "type": full_type(type)}.items() if value is not None
+    }
+    found = await hub_of(request).dead_letters.groups(
+        filters, plants=_plants(principal), sees=sees_letters(principal), limit=limit
+    )
+    items = [
+        structs.asdict(group) | {"first_at": moment(group.first_at), "last_at": moment(group.last_at)}
+        for group in found
+    ]
+    return json({"items": items, "next": None})
+
+
+@api.get("/v1/dead-letters/retries", summary="Retries of many, newest first")
+async def retries(request: Request, principal: Reader, limit: Limit = 100, cursor: Cursor = None) -> Response:
+    """For keys of all plants and domains, since a retry may span them."""
+    _everywhere(principal)
+    found = await hub_of(request).retries.page(before=position_cursor(cursor), limit=limit + 1)
+    more, found = len(found) > limit, found[:limit]
+    return page(request, [_shown(progress) for progress in found], str(found[-1].id) if more else None)
+
+
+@api.post(
+    "/v1/dead-letters/retries",
+    status_code=202,
+    summary="Retry many at a rate",
+    openapi_extra=request_body(Begin),
+)
+async def begin(request: Request, principal: Operator) -> Response:
+    """Freezes what the filter or group selects now, of the key's plants and domains, and tries each once, the
+    oldest first; those of one key or adapter keep their order. What fails anew, or arrives meanwhile, is
+    counted and not tried. Goes on after a restart. `Location` has its progress."""
+    wanted = await body_as(request, Begin)
+    try:
+        progress = await hub_of(request).retries.begin(
+            chosen_filters(wanted.filter, wanted.group),
+            by=principal.name,
+            rate=wanted.rate,
+            plants=_plants(principal),
+            sees=sees_letters(principal),
+        )
+    except ValueError as error:
+        raise Problem(422, "invalid", str(error), errors=[("/rate", str(error))]) from error
+    return json(_shown(progress), 202, {"Location": f"/v1/dead-letters/retries/{progress.id}"})
+
+
+@api.get("/v1/dead-letters/retries/{number}", summary="How far a retry is")
+async def retry(request: Request, principal: Reader, number: Number) -> Response:
+    """`waiting` are not tried yet, `under_way` are, `recovered` ended well, `failed` are open again,
+    `passed_over` were not open any more or could not be tried; `arrived` came since and are not tried."""
+    return json(_shown(await _one(request, principal, number)))
+
+
+@api.post("/v1/dead-letters/retries/{number}/stop", summary="Try nothing more for now")
+async def stop(request: Request, principal: Operator, number: Number) -> Response:
+    """What is under way ends; 409 when it is not running."""
+    await _one(request, principal, number)
+    return json(_shown(await hub_of(request).retries.stop(number, by=principal.name)))
+
+
+@api.post("/v1/dead-letters/retries/{number}/resume", summary="Go on with what was not tried yet")
+async def resume(request: Request, principal: Operator, number: Number) -> Response:
+    """409 when it is not stopped."""
+    await _one(request, principal, number)
+    return json(_shown(await hub_of(request).retries.resume(number, by=principal.name)))
+
+
+async def _one(request: Request, principal: Principal, number: int) -> Progress:
+    """Whoever began it sees it, and who has all plants and domains."""
+    progress = await hub_of(request).retries.show(number)
+    if progress.by != principal.name:
+        _everywhere(principal)
+    return progress
+
+
+def _everywhere(principal: Principal) -> None:
+    if not principal.everywhere:
+        raise forbidden("retries of others are for keys of all plants and domains")
+
+
+def _plants(principal: Principal) -> list[str] | None:
+    return None if principal.plants is None else sorted(principal.plants)
+
+
+def sees_letters(principal: Principal) -> Any:
+    """(plant, type) → whether dead letters of these are the key's."""
+
+    def sees(plant: str, type_: str) -> bool:
+        try:
+            domain: str = catalogue.get(type_).domain
+        except catalogue.UnknownType:
+            domain = "-"
+        return principal.sees(plant or None, domain)
+
+    return sees
+
+
+def _shown(progress: Progress) -> dict[str, Any]:
+    return structs.asdict(progress) | {"at": moment(progress.at), "ended_at": moment(progress.ended_at)}
