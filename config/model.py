@@ -71,6 +71,9 @@ class Gateway(Part):
     bind: str = Field("127.0.0.1", min_length=1, description="The address to listen on.")
     port: int = Field(8080, ge=0, le=65_535, description="The TCP port; 0 takes a free one.")
     tls: Tls | None = Field(None, description="With it HTTPS, without it HTTP.")
+    second_person: bool = Field(
+        True, description="Whether an edited dead letter needs the approval of another person than its author."
+    )
 
 
 class Journal(Part):

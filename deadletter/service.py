@@ -12,7 +12,7 @@ from deadletter import store
 from deadletter.entry import DeadLetter
 from deadletter.groups import Group, groups
 
-__all__ = ["Audit", "DeadLetters", "NotPossible"]
+__all__ = ["Audit", "DeadLetters", "NotPossible", "raw_of"]
 
 Audit = Callable[[Transaction, str, str, str, Mapping[str, Any]], None]
 """(transaction, actor, act, subject, details): writes the audit row with the act itself."""
@@ -67,11 +67,17 @@ class DeadLetters:
         return letter
 
     async def retry(
-        self, identifier: int, *, by: str, claimed: Callable[[Transaction], None] | None = None
+        self,
+        identifier: int,
+        *,
+        by: str,
+        claimed: Callable[[Transaction], object] | None = None,
+        edited: RawMessage | None = None,
     ) -> DeadLetter:
         """Takes a message in again, or lets its lane try the delivery again; returns its new status.
 
-        ``claimed`` runs in the transaction that marks it as being retried.
+        ``claimed`` runs in the transaction that marks it as being retried. ``edited`` is taken in instead of
+        the message as it came.
 
         A delivery is tried in the background: ``retrying`` now, ``recovered`` or ``open`` later.
         Raises LookupError, NotPossible.
@@ -85,7 +91,7 @@ class DeadLetters:
                 raise NotPossible(f"route {letter.route!r} does not run any more: {error}") from error
             return await self.show(identifier)
         try:
-            outcome = await self._redeliver.message(_raw(letter))
+            outcome = await self._redeliver.message(edited or raw_of(letter))
         except (CrossplantError, LookupError) as error:
             await self._store.write(lambda t: store.set_status(t, identifier, "open"))
             raise NotPossible(f"adapter {letter.adapter!r} cannot take it in again now: {error}") from error
@@ -122,7 +128,7 @@ class DeadLetters:
         act: str,
         by: str,
         details: Mapping[str, Any] | None = None,
-        claimed: Callable[[Transaction], None] | None = None,
+        claimed: Callable[[Transaction], object] | None = None,
     ) -> DeadLetter:
         """Marks it as being acted upon, so that two people do not act at once."""
 
@@ -145,7 +151,8 @@ class DeadLetters:
         return await self._store.write(work)
 
 
-def _raw(letter: DeadLetter) -> RawMessage:
+def raw_of(letter: DeadLetter) -> RawMessage:
+    """The message as it came in."""
     return RawMessage(
         adapter=letter.adapter,
         id=letter.message_id,

@@ -12,6 +12,7 @@ from gateway.api import (
     audit,
     crosswalks,
     dead_letters,
+    edits,
     events,
     health,
     keys,
@@ -42,6 +43,7 @@ _RESOURCES = (
     webhooks,
     retries,  # before dead_letters: groups and retries are no numbers
     dead_letters,
+    edits,
     lanes,
     crosswalks,
     topology,

@@ -11,6 +11,7 @@ from canonical.ports import Outcome, RawMessage
 from canonical.spec import Health, Log
 from config.model import AdapterConfig, Deployment
 from deadletter.bulk import Bulk
+from deadletter.edits import Edits
 from deadletter.service import DeadLetters
 from gateway.audit import Audit
 from gateway.keys import Keys
@@ -103,6 +104,8 @@ class Hub(Protocol):
     def dead_letters(self) -> DeadLetters: ...
     @property
     def retries(self) -> Bulk: ...
+    @property
+    def edits(self) -> Edits: ...
     @property
     def crosswalks(self) -> Crosswalks: ...
     @property

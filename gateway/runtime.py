@@ -24,11 +24,13 @@ from canonical.ports import Outcome, RawMessage
 from canonical.spec import FormatContext, Health, Log, format_spec
 from config.crosswalks import read_crosswalks
 from config.model import Deployment
-from deadletter import bulk
+from deadletter import bulk, edits
 from deadletter import store as dead_letters
 from deadletter.bulk import Bulk
+from deadletter.edits import Edits
 from deadletter.service import DeadLetters
 from gateway import audit, keys
+from gateway.amending import Amending
 from gateway.audit import Audit
 from gateway.compile import decoder_of, inbound_codes
 from gateway.connections import RunningAdapter, close, connect, intake_of, supervise
@@ -50,6 +52,7 @@ API_ADAPTER = "api"
 TABLES = (
     *dead_letters.TABLES,
     *bulk.TABLES,
+    *edits.TABLES,
     *lanes.TABLES,
     *crosswalk.TABLES,
     *keys.TABLES,
@@ -108,6 +111,14 @@ class Hub:
         self.metrics = Metrics(self.deployment)
         self.ingest = Ingest(self.journal, self.metrics, self.clock, self.log)
         self.dead_letters = DeadLetters(self.journal, self, self.audit.record, self.clock)
+        self.edits = Edits(
+            self.journal,
+            self.dead_letters,
+            Amending(self.adapters),
+            self.audit.record,
+            self.clock,
+            second_person=lambda: self.deployment.gateway.second_person,
+        )
         self.retries = Bulk(self.journal, self.dead_letters, self.audit.record, self.clock, self.log)
         self.crosswalks = Crosswalks(self.journal, self.release, self.audit.record, self.clock)
         self._routing = Routing(

@@ -18,6 +18,7 @@ __all__ = [
     "TABLES",
     "Entry",
     "Lane",
+    "amend",
     "counts",
     "heads",
     "lanes_of",
@@ -92,6 +93,16 @@ def put(transaction: Transaction, entry: Entry) -> None:
         f"INSERT INTO lanes ({_LIST}) VALUES ({_MARKS}) "  # noqa: S608 - names of ours
         f"ON CONFLICT (route, key, position) DO UPDATE SET {_UPDATE}",
         [getattr(entry, name) for name in _COLUMNS],
+    )
+
+
+def amend(transaction: Transaction, route: str, key: str, position: int, event: bytes) -> bool:
+    """Replaces the event of a row; False when there is none."""
+    return bool(
+        transaction.execute(
+            "UPDATE lanes SET event = ? WHERE route = ? AND key = ? AND position = ? RETURNING position",
+            (event, route, key, position),
+        )
     )
 
 
