@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 MAKEFLAGS += --no-print-directory
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint format lock clean setup servers
+.PHONY: help demo test bench lint format docs lock clean setup servers
 
 BIN := .venv/bin
 ARGS ?=
@@ -18,21 +18,34 @@ demo: setup ## the simulated company and the hub over real protocols
 test: setup servers ## every test, against real servers
 	@$(BIN)/pytest -n 2 --dist loadgroup $(ARGS)
 
-lint: setup ## style, types, import contracts, and whether the lock is current
+bench: setup servers ## measures beside peers, interleaved; results in bench/results
+	@$(BIN)/python -m bench $(ARGS)
+
+lint: setup ## style, types, import contracts, and whether locks and reference pages are current
 	@$(BIN)/ruff check --quiet --output-format concise .
 	@$(BIN)/ruff format --quiet --check .
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports --no-logo
 	@$(BIN)/bandit --quiet --recursive --severity-level high $(PACKAGES)
 	@$(BIN)/python .ci/lock.py check
+	@$(BIN)/python .ci/docs.py check
 
 format: setup ## rewrites the code in the house's format
 	@$(BIN)/ruff check --quiet --fix .
 	@$(BIN)/ruff format --quiet .
 
+docs: setup ## makes docs/reference anew from the code
+	@$(BIN)/python .ci/docs.py write
+
+# The image's two locks are cut out of the one that the tests run with: the same releases, fewer of them.
+COMPILE := $(BIN)/uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
+	--no-annotate --no-header --quiet
+
 lock: setup ## resolves requirements.lock anew from pyproject.toml; ARGS=--upgrade for newer releases
-	@$(BIN)/uv pip compile pyproject.toml --extra demo --group dev --universal --python-version 3.11 \
-		--generate-hashes --no-emit-index-url --no-annotate --no-header --quiet $(ARGS) --output-file requirements.lock
+	@$(COMPILE) pyproject.toml --extra demo --group dev $(ARGS) --output-file requirements.lock
+	@rm -f deploy/container/requirements.lock deploy/container/build.lock
+	@$(COMPILE) pyproject.toml --constraints requirements.lock --output-file deploy/container/requirements.lock
+	@$(COMPILE) --group build --constraints requirements.lock --output-file deploy/container/build.lock
 	@$(BIN)/python .ci/lock.py stamp
 
 clean: ## removes what the other targets made, the environment too

@@ -1,7 +1,8 @@
-"""Says whether requirements.lock belongs to pyproject.toml, without a network; `stamp` records that it does.
+"""Says whether the locks belong to pyproject.toml, without a network; `stamp` records that they do.
 
-The lock's first line holds the hash of what it was resolved from: the parts of pyproject.toml that name
-dependencies. usage: python .ci/lock.py check|stamp
+A lock's first line holds the hash of what it was resolved from: the parts of pyproject.toml that name
+dependencies. The image's locks hold releases of requirements.lock and no others.
+usage: python .ci/lock.py check|stamp
 """
 
 import hashlib
@@ -13,7 +14,9 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 LOCK = ROOT / "requirements.lock"
+PARTS = (ROOT / "deploy/container/requirements.lock", ROOT / "deploy/container/build.lock")
 STAMP = "# resolved from pyproject.toml with dependencies sha256:"
+PIN = re.compile(r"^[\w.\[\]-]+==[^ \\]+", re.MULTILINE)
 FOREIGN = re.compile(r"://|^\s*-(?!-hash=sha256:)|\s@\s|^\s*-e\s", re.MULTILINE)
 
 
@@ -47,17 +50,24 @@ def findings(lock: str) -> list[str]:
 
 
 def main(arguments: list[str]) -> int:
-    """Exit code 0 when the lock is (now) current, 1 with findings on stderr, 2 for wrong usage."""
+    """Exit code 0 when the locks are (now) current, 1 with findings on stderr, 2 for wrong usage."""
     match arguments:
         case ["check"]:
-            found = findings(LOCK.read_text(encoding="utf-8"))
+            whole = LOCK.read_text(encoding="utf-8")
+            found = [f"{LOCK.name}: {finding}" for finding in findings(whole)]
+            for path in PARTS:
+                lock = path.read_text(encoding="utf-8")
+                found += [f"{path.relative_to(ROOT)}: {finding}" for finding in findings(lock)]
+                if not set(PIN.findall(lock)) <= set(PIN.findall(whole)):
+                    found.append(f"{path.relative_to(ROOT)}: is no part of {LOCK.name}; run: make lock")
             for finding in found:
-                print(f"requirements.lock: {finding}", file=sys.stderr)
+                print(finding, file=sys.stderr)
             return 1 if found else 0
         case ["stamp"]:
-            body = LOCK.read_text(encoding="utf-8")
-            kept = [line for line in body.splitlines(keepends=True) if not line.startswith("#")]
-            LOCK.write_text(STAMP + fingerprint() + "\n" + "".join(kept), encoding="utf-8")
+            for path in (LOCK, *PARTS):
+                body = path.read_text(encoding="utf-8")
+                kept = [line for line in body.splitlines(keepends=True) if not line.startswith("#")]
+                path.write_text(STAMP + fingerprint() + "\n" + "".join(kept), encoding="utf-8")
             return 0
         case _:
             print(__doc__, file=sys.stderr)
