@@ -16,7 +16,7 @@ from canonical.expression import (
 )
 from canonical.shapes import Shape, pointer_step
 
-__all__ = ["Reads", "compiled", "evaluated", "only", "reads", "union"]
+__all__ = ["Reads", "compiled", "evaluated", "only", "reads", "reads_variable", "union"]
 
 Reads = set[str] | None
 """Members of the payload that are read; None: it as a whole."""
@@ -109,6 +109,16 @@ def reads(nodes: Iterable[Any]) -> Reads:
             elif _WHOLE.match(reference.path):
                 return None
     return names
+
+
+def reads_variable(name: str, nodes: Iterable[Any]) -> bool:
+    """Whether an expression in some nodes reads anything of a variable."""
+    named = re.compile(rf"{name}\b")
+    return any(
+        named.match(reference.path)
+        for expression in _expressions(nodes)
+        for reference in expression.references
+    )
 
 
 def union(parts: Iterable[Reads]) -> Reads:

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
 from datetime import datetime
-from typing import Any, Literal, Protocol, TypeVar
+from typing import Any, Literal, Protocol, TypeVar, runtime_checkable
 
 from msgspec import Struct, field
 
 from canonical.errors import CrossplantError, Invalid
 from canonical.event import Event
+from canonical.ledger import Control, FileEntry, InterchangeEntry
 
 __all__ = [
     "Accepted",
@@ -23,6 +24,8 @@ __all__ = [
     "Failed",
     "Formatter",
     "Inbound",
+    "InterchangeFormatter",
+    "LedgerDecoder",
     "Lookup",
     "NotTried",
     "Outcome",
@@ -67,9 +70,10 @@ class Outcome(Struct, frozen=True, kw_only=True):
     """What became of one raw message, known once the commit is durable.
 
     ``accepted``: at least one new event. ``duplicate``: seen before with the same payload.
-    ``conflict``: seen before with another payload, now a dead letter. ``invalid``: not decodable,
-    now a dead letter. ``ignored``: the format or mapping wants nothing of it (recorded as a count).
-    ``positions`` are those of its events in decoding order; a duplicate has its first one's.
+    ``conflict``: seen before with another payload, now a dead letter. ``invalid``: nothing of it could
+    be taken, now a dead letter; that it was refused may be an event of its own. ``ignored``: the format
+    or mapping wants nothing of it (recorded as a count). ``positions`` are those of its events in decoding
+    order; a duplicate has its first one's.
     """
 
     status: Literal["accepted", "duplicate", "conflict", "invalid", "ignored"]
@@ -83,12 +87,14 @@ class Inbound(Struct, frozen=True, kw_only=True):
 
     ``ack`` is called once, in order of the batches of one source, after the commit, with one
     outcome per message. It must be a no-op when the connection that brought the batch is gone.
-    ``state`` replaces the source's durable state in the same commit; None leaves it.
+    ``state`` replaces the source's durable state in the same commit; None leaves it. ``files`` are the
+    pick-ups of the messages, one each, from a source of files; the hub takes each of them in once.
     """
 
     messages: Sequence[RawMessage]
     ack: Callable[[Sequence[Outcome]], Awaitable[None]]
     state: bytes | None = None
+    files: Sequence[FileEntry] = ()
 
 
 class Source(Protocol):
@@ -131,6 +137,16 @@ class Decoder(Protocol):
         ...
 
 
+class LedgerDecoder(Decoder, Protocol):
+    """A decoder of interchanges, which are taken in once for good."""
+
+    def decode_entries(
+        self, state: bytes | None, raw: RawMessage
+    ) -> tuple[bytes | None, Iterable[Event | Invalid | InterchangeEntry]]:
+        """``decode`` with each interchange's entry before its events. The hub calls this one."""
+        ...
+
+
 # ── the way out ─────────────────────────────────────────────────────────────────────────────────
 
 
@@ -141,6 +157,19 @@ class Formatter(Protocol):
 
     def format(self, payload: Any) -> bytes:
         """Raises Invalid when the payload has no form in this format."""
+        ...
+
+
+@runtime_checkable
+class InterchangeFormatter(Formatter, Protocol):
+    """A formatter of interchanges, whose control references the hub allocates."""
+
+    def control(self, payload: Any) -> Control:
+        """What its envelope is numbered by. Raises Invalid like ``format``."""
+        ...
+
+    def interchange(self, payload: Any, reference: str, prepared_at: datetime) -> bytes:
+        """``format`` under this reference; the same bytes whenever it is called with the same."""
         ...
 
 

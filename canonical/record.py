@@ -6,7 +6,7 @@ have ``events: list[EventRule]`` among their options and hand each record to a `
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Final
 
@@ -21,12 +21,15 @@ from canonical.expression import (
     Values,
     bind,
     compile_expression,
+    plain,
 )
-from canonical.fields import compiled, evaluated, only, reads, union
+from canonical.fields import compiled, evaluated, only, reads, reads_variable, union
+from canonical.plan import plan
 from canonical.ports import RawMessage
 from canonical.rulecheck import Finding, check, place
 from canonical.rules import EventRule
 from canonical.shapes import Shape, Times, fitted, shape_of
+from canonical.shortcut import UNKNOWN
 from canonical.spec import FormatContext
 from canonical.times import read_time, rfc3339
 
@@ -43,6 +46,11 @@ def message_of(raw: RawMessage) -> dict[str, Any]:
     return {**raw.attributes, "content_type": raw.content_type, "received_at": rfc3339(raw.received_at)}
 
 
+def _nothing_of(raw: RawMessage) -> dict[str, Any]:
+    """For rules that read nothing of the message."""
+    return {}
+
+
 class RecordMapping:
     """The rules of one adapter, compiled. Stateless, and safe from any thread."""
 
@@ -54,6 +62,10 @@ class RecordMapping:
             raise ConfigError(text, key=place(findings[0].path))
         self._rules = [_Rule(place((index,)), rule, context) for index, rule in enumerate(rules)]
         self._reads = union(rule.reads for rule in self._rules)
+        self._message = message_of if any(rule.reads_message for rule in self._rules) else _nothing_of
+
+    def _narrowed(self, values: Mapping[str, Any]) -> Mapping[str, Any]:
+        return {**values, _PAYLOAD: only(values[_PAYLOAD], self._reads)}
 
     def apply(self, record: Any, raw: RawMessage, *, number: int | None = None) -> Iterator[Event | Invalid]:
         """The events of one record, in order, or what is wrong with it; nothing if a rule ignores it.
@@ -61,9 +73,9 @@ class RecordMapping:
         ``number`` tells the records of one message apart (a line, a row): it becomes part of the ids that
         no rule gives. ``record`` is a JSON value of bounded depth.
         """
-        message = message_of(raw)
+        message = self._message(raw)
         try:
-            values = bind({_PAYLOAD: only(record, self._reads), "message": message}, MESSAGE_VARIABLES)
+            values = bind({_PAYLOAD: record, "message": message}, MESSAGE_VARIABLES, self._narrowed)
             rule = next((rule for rule in self._rules if rule.holds(values)), None)
         except ExpressionError as error:
             yield Invalid(error.message, code="mapping", errors=[("", error.message)])
@@ -82,11 +94,17 @@ class _Rule:
         self.place = where
         self._context, self._ignore, self._suffix = context, rule.ignore, rule.type or ""
         self._when, self._each = _compiled(rule.when), _compiled(rule.each)
-        self._texts = {name: _compiled(getattr(rule, name)) for name in _TEXTS}
+        texts = {name: _compiled(getattr(rule, name)) for name in _TEXTS}
+        self._texts = [(name, node) for name, node in texts.items() if node is not None]
         self._time, self._data = _compiled(rule.time), compiled(rule.data)
         self._times = Times(rule.time_format, context.timezone)
         self._shape = shape_of(rule.type) if rule.type else Shape(kind="other")
-        self._item_reads = reads([*self._texts.values(), self._time, self._data])
+        nodes = [self._when, self._each, *texts.values(), self._time, self._data]
+        self.reads_message = reads_variable("message", nodes)
+        self._plan = plan(self._data, self._shape, self._times)
+        self._type = catalogue.full_name(self._suffix) if rule.type else ""
+        self._domain = catalogue.get(self._suffix).domain if rule.type else None
+        self._item_reads = reads([*texts.values(), self._time, self._data])
         self.reads = union([reads([self._when, self._each]), set() if rule.each else self._item_reads])
 
     def holds(self, values: Values) -> bool:
@@ -124,10 +142,9 @@ class _Rule:
 
     def _event(self, values: Values, raw: RawMessage, identity: str, item: str = "") -> Event | Invalid:
         faults: list[Fault] = []
-        texts = {name: self._text(name, node, values, faults) for name, node in self._texts.items() if node}
+        texts = {name: self._text(name, node, values, faults) for name, node in self._texts}
         moment = self._moment(self._time, values, faults) if self._time else raw.received_at
-        mapped = evaluated(self._data, self._shape, "/data", values, faults)
-        data = fitted(self._shape, mapped, "/data", self._times, faults)
+        data = self._mapped(values, faults)
         subject = texts.get("subject") or self._subject(data, faults)
         plant = self._plant(texts.get("plant"), faults)
         faults += _violations(self._suffix, data, faults)
@@ -137,16 +154,25 @@ class _Rule:
         return Event(
             id=texts.get("id") or identity,
             source=self._context.source,
-            type=catalogue.full_name(self._suffix),
+            type=self._type,
             time=moment,
             subject=subject,
             plantid=plant,
-            domain=catalogue.get(self._suffix).domain,
+            domain=self._domain,
             partitionkey=key,
             correlationid=texts.get("correlationid"),
             srcmsgid=raw.id,
             data=data,
         )
+
+    def _mapped(self, values: Values, faults: list[Fault]) -> Any:
+        """The data in the catalogue's form; what fails in them is told in ``faults``."""
+        if self._plan is not None:
+            data = self._plan(plain(values))
+            if data is not UNKNOWN:
+                return data
+        mapped = evaluated(self._data, self._shape, "/data", values, faults)
+        return fitted(self._shape, mapped, "/data", self._times, faults)
 
     def _text(self, name: str, node: Expression, values: Values, faults: list[Fault]) -> str | None:
         """The text of an attribute; a whole number is one, too."""
@@ -211,6 +237,8 @@ def _compiled(source: str | None) -> Expression | None:
 
 def _violations(suffix: str, data: Any, faults: list[Fault]) -> list[Fault]:
     """What the catalogue refuses, but for what is told already."""
-    told = {where for where, _ in faults}
     found = catalogue.validate(suffix, data)
+    if not found:
+        return []
+    told = {where for where, _ in faults}
     return [(fault.pointer, fault.detail) for fault in found if fault.pointer not in told]

@@ -21,7 +21,7 @@ from canonical.attributes import Fault
 from canonical.times import read_day, read_time, rfc3339
 from canonical.values import DecimalText, decimal_text
 
-__all__ = ["Field", "Shape", "Times", "fitted", "pointer_step", "shape_of"]
+__all__ = ["Field", "Shape", "Times", "fitted", "pointer_step", "scalar", "shape_of"]
 
 Kind = Literal["array", "date", "decimal", "integer", "map", "number", "object", "other", "text", "time"]
 
@@ -136,7 +136,7 @@ def fitted(shape: Shape, value: Any, at: str, times: Times, faults: list[Fault])
         case str() | int() | float() if shape.kind in ("time", "date"):
             return _time(shape, value, at, times, faults)
         case _:
-            return _scalar(shape, value)
+            return scalar(shape, value)
 
 
 def _inner(shape: Shape, name: str) -> Shape | None:
@@ -158,7 +158,7 @@ def _time(shape: Shape, value: str | int | float, at: str, times: Times, faults:
         return value
 
 
-def _scalar(shape: Shape, value: Any) -> Any:
+def scalar(shape: Shape, value: Any) -> Any:
     """A number as decimal text, an integer as a code, numeric text as a number; else the value itself."""
     match shape.kind, value:
         case _, bool():

@@ -7,12 +7,12 @@ are imported when a source or sink is built.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from functools import cache
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 from zoneinfo import ZoneInfo
 
 from msgspec import Struct, field
@@ -20,6 +20,9 @@ from pydantic import BaseModel
 
 from canonical.errors import ConfigError
 from canonical.ports import Decoder, Formatter, RawMessage, Sink, Source
+
+if TYPE_CHECKING:
+    from canonical.probing import Step
 
 __all__ = [
     "ADAPTERS",
@@ -141,6 +144,8 @@ class AdapterSpec(Struct, frozen=True, kw_only=True):
     those that a route may set for its deliveries (text in it is a template). A factory is None
     where the kind has no such side; ``decoder`` is for kinds whose messages have one meaning
     (OPC UA), all others take a format. ``example`` is YAML that ``crossplant adapters KIND`` shows.
+    ``probe`` gives the steps of a connection test, those of ``canonical.probing``; None: its source, or its
+    sink, is opened.
     """
 
     kind: str
@@ -153,6 +158,7 @@ class AdapterSpec(Struct, frozen=True, kw_only=True):
     guarantees: Guarantees = Guarantees()
     traits: SinkTraits = SinkTraits()
     example: str = ""
+    probe: Callable[[Any, AdapterContext], AsyncIterator[Step]] | None = None
 
 
 class FormatSpec(Struct, frozen=True, kw_only=True):

@@ -1,15 +1,14 @@
 """Which paths a checked CEL expression reads, from its serialized syntax tree.
 
 The binding gives the tree only as a ``google.protobuf.Any`` around ``cel.expr.CheckedExpr``. Field
-numbers are those of cel-spec's ``proto/cel/expr/checked.proto`` and ``syntax.proto``. Reading the
-few fields that matter needs no protobuf library.
+numbers are those of cel-spec's ``proto/cel/expr/checked.proto`` and ``syntax.proto``.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 from msgspec import Struct
+
+from canonical.protowire import fields, message, messages, number, text
 
 __all__ = ["Reference", "references"]
 
@@ -27,7 +26,6 @@ class Reference(Struct, frozen=True):
     optional: bool = False
 
 
-Fields = list[tuple[int, int | bytes]]
 Path = tuple[str, bool]
 """A path, and whether it, or what it is reached by, may be missing."""
 Scope = dict[str, Path | None]
@@ -36,58 +34,15 @@ Scope = dict[str, Path | None]
 _ELEMENT = "[]"
 
 
-def _varint(data: bytes, at: int) -> tuple[int, int]:
-    value = shift = 0
-    while True:
-        byte = data[at]
-        value |= (byte & 0x7F) << shift
-        at += 1
-        if not byte & 0x80:
-            return value, at
-        shift += 7
-
-
-def _fields(data: bytes) -> Iterator[tuple[int, int | bytes]]:
-    at = 0
-    while at < len(data):
-        tag, at = _varint(data, at)
-        match tag & 7:
-            case 0:
-                value, at = _varint(data, at)
-                yield tag >> 3, value
-            case 2:
-                size, at = _varint(data, at)
-                yield tag >> 3, data[at : at + size]
-                at += size
-            case width:
-                at += 8 if width == 1 else 4
-
-
-def _messages(data: bytes, number: int) -> list[bytes]:
-    return [value for field, value in _fields(data) if field == number and isinstance(value, bytes)]
-
-
-def _message(data: bytes, number: int) -> bytes:
-    return next(iter(_messages(data, number)), b"")
-
-
-def _text(data: bytes, number: int) -> str:
-    return _message(data, number).decode()
-
-
-def _number(data: bytes, number: int) -> int:
-    return next((value for field, value in _fields(data) if field == number and isinstance(value, int)), 0)
-
-
 def references(serialized: bytes) -> list[Reference]:
     """All paths read, longest form only, in tree order."""
-    checked = _message(serialized, 2)
+    checked = message(serialized, 2)
     offsets = {}
-    for field, entry in _fields(_message(checked, 5)):
+    for field, entry in fields(message(checked, 5)):
         if field == 4 and isinstance(entry, bytes):
-            offsets[_number(entry, 1)] = _number(entry, 2)
+            offsets[number(entry, 1)] = number(entry, 2)
     found: list[Reference] = []
-    _Walk(offsets, found).visit(_message(checked, 4), {})
+    _Walk(offsets, found).visit(message(checked, 4), {})
     return found
 
 
@@ -99,23 +54,23 @@ class _Walk:
         path = self.path(expr, scope)
         if path is not None:
             if path[0]:
-                self.found.append(Reference(path[0], self.offsets.get(_number(expr, 2), 0), path[1]))
+                self.found.append(Reference(path[0], self.offsets.get(number(expr, 2), 0), path[1]))
             return
-        for field, body in _fields(expr):
+        for field, body in fields(expr):
             if isinstance(body, bytes):
                 self.descend(field, body, scope)
 
     def descend(self, field: int, body: bytes, scope: Scope) -> None:
         match field:
             case 5:  # select over something that is no path
-                self.visit(_message(body, 1), scope)
+                self.visit(message(body, 1), scope)
             case 6:
                 self.children(body, {1, 3}, scope)
             case 7:
                 self.children(body, {1}, scope)
             case 8:
-                for number, entry in _fields(body):
-                    if number == 2 and isinstance(entry, bytes):
+                for part, entry in fields(body):
+                    if part == 2 and isinstance(entry, bytes):
                         self.children(entry, {3, 4}, scope)
             case 9:
                 self.comprehension(body, scope)
@@ -123,13 +78,13 @@ class _Walk:
                 pass  # constants, and the identifiers that path() knows
 
     def children(self, body: bytes, numbers: set[int], scope: Scope) -> None:
-        for field, value in _fields(body):
+        for field, value in fields(body):
             if field in numbers and isinstance(value, bytes):
                 self.visit(value, scope)
 
     def comprehension(self, body: bytes, scope: Scope) -> None:
-        self.visit(_message(body, 2), scope)
-        self.visit(_message(body, 4), scope)
+        self.visit(message(body, 2), scope)
+        self.visit(message(body, 4), scope)
         self.children(body, {5, 6, 7}, self.bound(body, scope))
 
     def bound(self, body: bytes, scope: Scope) -> Scope:
@@ -137,11 +92,11 @@ class _Walk:
 
         ``optMap`` is a comprehension, too: over nothing, with the optional's value as accumulator.
         """
-        init = _message(_message(body, 4), 6)
+        init = message(message(body, 4), 6)
         return {
             **scope,
-            _text(body, 1): self.elements(_message(body, 2), scope),
-            _text(body, 3): self.path(_message(init, 1), scope) if _text(init, 2) == "value" else None,
+            text(body, 1): self.elements(message(body, 2), scope),
+            text(body, 3): self.path(message(init, 1), scope) if text(init, 2) == "value" else None,
         }
 
     def elements(self, expr: bytes, scope: Scope) -> Path | None:
@@ -149,39 +104,39 @@ class _Walk:
         path = self.path(expr, scope)
         if path is not None:
             return (f"{path[0]}{_ELEMENT}", path[1]) if path[0] else None
-        call, comprehension = _message(expr, 6), _message(expr, 9)
-        if _text(call, 2) == "orValue":
-            return self.elements(_message(call, 1), scope)
+        call, comprehension = message(expr, 6), message(expr, 9)
+        if text(call, 2) == "orValue":
+            return self.elements(message(call, 1), scope)
         if comprehension:
-            return self.appended(_message(comprehension, 6), self.bound(comprehension, scope))
+            return self.appended(message(comprehension, 6), self.bound(comprehension, scope))
         return None
 
     def appended(self, step: bytes, scope: Scope) -> Path | None:
         """The path of what a loop step appends to its list: ``accu + [x]``, with or without a condition."""
-        call = _message(step, 6)
-        match _text(call, 2), _messages(call, 3):
+        call = message(step, 6)
+        match text(call, 2), messages(call, 3):
             case "_?_:_", [_, taken, _]:
                 return self.appended(taken, scope)
             case "_+_", [_, addition]:
-                return self.path(_message(_message(addition, 7), 1), scope)
+                return self.path(message(message(addition, 7), 1), scope)
             case _:
                 return None
 
     def path(self, expr: bytes, scope: Scope) -> Path | None:
         """(path, optional) of a variable with selections; ("", …) for a macro's own that has no path."""
-        for field, body in _fields(expr):
+        for field, body in fields(expr):
             if not isinstance(body, bytes):
                 continue
             match field:
                 case 4:
-                    name = _text(body, 1)
+                    name = text(body, 1)
                     return scope[name] or ("", False) if name in scope else (name, False)
                 case 5:
-                    inner = self.path(_message(body, 1), scope)
+                    inner = self.path(message(body, 1), scope)
                     if inner is None:
                         return None
-                    optional = inner[1] or bool(_number(body, 3))
-                    return (f"{inner[0]}.{_text(body, 2)}" if inner[0] else "", optional)
+                    optional = inner[1] or bool(number(body, 3))
+                    return (f"{inner[0]}.{text(body, 2)}" if inner[0] else "", optional)
                 case 6:
                     return self.selection(body, scope)
                 case _:
@@ -190,14 +145,14 @@ class _Walk:
 
     def selection(self, body: bytes, scope: Scope) -> Path | None:
         """``a.?b``, ``a[0]`` and ``a["b"]`` are paths too."""
-        function = _text(body, 2)
-        arguments = _messages(body, 3)
+        function = text(body, 2)
+        arguments = messages(body, 3)
         if function not in {"_?._", "_[_]", "_[?_]"} or len(arguments) != 2:
             return None
         inner = self.path(arguments[0], scope)
-        constant = _message(arguments[1], 3)
+        constant = message(arguments[1], 3)
         if inner is None or not constant:
             return None
-        name = _text(constant, 6)
+        name = text(constant, 6)
         step = f".{name}" if name.isidentifier() else f'["{name}"]' if name else _ELEMENT
         return (f"{inner[0]}{step}" if inner[0] else "", inner[1] or "?" in function)

@@ -16,6 +16,7 @@ from canonical.catalogue import Domain
 from canonical.duration import Duration, Size
 from config.adapter import AdapterConfig, Codes, FormatConfig, options_model
 from config.part import Name, Part, Timezone
+from config.partner import Partner, PartnerId, agreed
 from config.route import Bound, Retry, Route, Target
 
 __all__ = [
@@ -72,7 +73,7 @@ class Gateway(Part):
     port: int = Field(8080, ge=0, le=65_535, description="The TCP port; 0 takes a free one.")
     tls: Tls | None = Field(None, description="With it HTTPS, without it HTTP.")
     second_person: bool = Field(
-        True, description="Whether an edited dead letter needs the approval of another person than its author."
+        True, description="Whether an edited dead letter needs another person's approval than its author's."
     )
 
 
@@ -93,23 +94,6 @@ class Plant(Part):
     legal_entity: str | None = Field(None, description="The company that it belongs to.")
 
 
-class PartnerId(Part):
-    """One of the ids under which a partner is known in interchanges."""
-
-    qualifier: str = Field(
-        min_length=1, description='What kind of id it is: EDIFACT 0007, X12 I05 ("14" is GS1).'
-    )
-    id: str = Field(min_length=1, description="The id, such as a GLN.")
-
-
-class Partner(Part):
-    """A supplier, customer or carrier that messages are exchanged with."""
-
-    name: str | None = Field(None, description="Its name for people.")
-    ids: list[PartnerId] = Field(default=[], description="The ids under which it sends and receives.")
-    timezone: Timezone | None = Field(None, description="The zone of its times without one; default: UTC.")
-
-
 class ServiceLevel(Part):
     """What is promised for the messages of a domain, and measured."""
 
@@ -120,9 +104,13 @@ class ServiceLevel(Part):
         None, gt=0, description="From taking a message in until its target has it, at most."
     )
     target: float = Field(0.99, gt=0, le=1, description="The part of messages that must keep the latency.")
-    window: Duration = Field(_DAY_S, gt=0, description="The time over which it is measured.")
+    window: Duration = Field(
+        _DAY_S, ge=60, le=366 * _DAY_S, description="The time over which it is measured, a minute at least."
+    )
     backlog_age: Duration | None = Field(None, gt=0, description="How old the oldest waiting one may be.")
-    failed_rate: float | None = Field(None, ge=0, le=1, description="The part that may fail for good.")
+    failed_rate: float | None = Field(
+        None, ge=0, le=1, description="The part of those that ended that may have failed for good."
+    )
     owner: str | None = Field(None, description="The team that is told.")
 
     @model_validator(mode="after")
@@ -168,6 +156,10 @@ class Expectation(Part):
 
     events: list[ExpectedEvent] | None = Field(None, description="The events, in order.")
     deliveries: list[ExpectedDelivery] | None = Field(None, description="The deliveries, in any order.")
+    refused: list[str] = Field(
+        default=[],
+        description="Codes of what must be refused, of the message or on a route, such as unresolved.",
+    )
 
 
 class Case(Part):
@@ -208,6 +200,13 @@ class Deployment(Part):
                 name: _bound(route, sections.get("adapters")) for name, route in routes.items()
             }
         return sections
+
+    @model_validator(mode="after")
+    def _agreed(self) -> Self:
+        """Formats of partners' adapters, and of routes to them, have the partner's profile under them."""
+        adapters, routes = agreed(self.partners, self.adapters, self.routes)
+        self.__dict__.update(adapters=adapters, routes=routes)
+        return self
 
     def timezone(self, adapter: str) -> ZoneInfo:
         """The zone of an adapter's times without one: its own, else its plant's or partner's, else UTC."""

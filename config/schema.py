@@ -16,6 +16,7 @@ from canonical.duration import with_units
 from canonical.errors import ConfigError
 from config.adapter import AdapterConfig, FormatConfig
 from config.model import Deployment
+from config.partner import PROFILES
 
 __all__ = ["schema"]
 
@@ -34,6 +35,7 @@ def schema() -> Schema:
     _by_kind(definitions, AdapterConfig, spec.ADAPTERS, lambda kind: spec.adapter_spec(kind).config)
     _by_kind(definitions, FormatConfig, spec.FORMATS, lambda kind: spec.format_spec(kind).config)
     definitions["Target"] = _target(definitions)
+    _profiles(definitions)
     definitions = {name: _or_reference(_tidied(shape)) for name, shape in definitions.items()}
     return {
         "$schema": _DIALECT,
@@ -94,6 +96,22 @@ def _by_kind(
         "required": ["kind"],
         "allOf": choices,
     }
+
+
+def _profiles(definitions: Schema) -> None:
+    """A partner's profiles are the options of their formats, without the kind."""
+    properties = definitions["Partner"]["properties"]
+    for kind in PROFILES:
+        form = definitions.get(f"format-{kind}")
+        if form is None:
+            continue
+        own = {name: shape for name, shape in form["properties"].items() if name != "kind"}
+        properties[kind] = {
+            "description": properties[kind].get("description", ""),
+            "type": "object",
+            "properties": own,
+            "additionalProperties": False,
+        }
 
 
 def _target(definitions: Schema) -> Schema:

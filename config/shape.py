@@ -16,6 +16,7 @@ from canonical import spec
 from config.adapter import AdapterConfig, FormatConfig, options_model
 from config.document import Node, Path
 from config.model import Deployment
+from config.partner import PROFILES, Partner
 from config.route import Target
 
 __all__ = ["Shape"]
@@ -53,7 +54,9 @@ class Shape:
 
     def _step(self, kind: Any, step: str | int, path: Path) -> Iterator[Any]:
         origin, arguments = get_origin(kind), get_args(kind)
-        if _is_model(kind):
+        if kind is Partner and step in PROFILES:
+            yield from self._profile(str(step))
+        elif _is_model(kind):
             field = self._fields(kind, path).get(str(step))
             if field is not None:
                 yield from _spread(field.annotation)
@@ -61,6 +64,14 @@ class Shape:
             yield from _spread(arguments[1])
         elif origin in (list, tuple, set, frozenset) and arguments:
             yield from _spread(arguments[0])
+
+    @staticmethod
+    def _profile(kind: str) -> Iterator[type[BaseModel]]:
+        """The options of a format that is agreed with a partner."""
+        try:
+            yield options_model(kind, of_format=True)
+        except ValueError:
+            return
 
     def _fields(self, model: type[BaseModel], path: Path) -> dict[str, FieldInfo]:
         fields = {name: field for key, field in model.model_fields.items() for name in _names(key, field)}

@@ -14,19 +14,23 @@ from gateway.api import (
     dead_letters,
     edits,
     events,
+    exceptions,
     health,
     keys,
     lanes,
     pages,
     publish,
     retries,
+    services,
     sla,
     streaming,
+    telemetry,
     timeline,
     topology,
     webhooks,
 )
 from gateway.auth import Attempts
+from gateway.console.rooms import ROOMS
 from gateway.hub import Hub
 from gateway.limits import Limits
 from gateway.outermost import Outermost
@@ -44,9 +48,12 @@ _RESOURCES = (
     retries,  # before dead_letters: groups and retries are no numbers
     dead_letters,
     edits,
+    exceptions,
     lanes,
     crosswalks,
     topology,
+    telemetry,
+    services,
     sla,
     keys,
     audit,
@@ -58,8 +65,8 @@ _RESOURCES = (
 def build(hub: Hub) -> FastAPI:
     """The app. Serve it with ``gateway.serving.server``, which guards what no app can.
 
-    ``app.state`` has the hub, the failed proofs per address, the sessions, the open streams, and ``closing``: once set,
-    streams end.
+    ``app.state`` has the hub, the failed proofs per address, the sessions, the open streams, and ``closing``:
+    once set, streams end.
     """
     app = FastAPI(
         title="Crossplant",
@@ -82,6 +89,8 @@ def build(hub: Hub) -> FastAPI:
     app.state.document = None
     for resource in _RESOURCES:
         app.include_router(resource.api)
+    for each in ROOMS:
+        app.include_router(each)
     problems.install(app)
     app.add_middleware(Limits)
     app.add_middleware(Outermost, log=hub.log)
@@ -101,4 +110,13 @@ class Closing:
 
     def is_set(self) -> bool:
         """Whether they are to end."""
+        return self._event.is_set()
+
+    async def wait(self, most_s: float) -> bool:
+        """Whether they are to end, at once when they are, else after so many seconds."""
+        try:
+            async with asyncio.timeout(most_s):
+                await self._event.wait()
+        except TimeoutError:
+            pass
         return self._event.is_set()

@@ -19,6 +19,7 @@ from msgspec import Struct
 from gateway.hub import Hub
 from gateway.keys import Key, Role
 from gateway.problems import Problem
+from gateway.sessions import Session, Sessions
 
 __all__ = [
     "ADMIN",
@@ -29,8 +30,14 @@ __all__ = [
     "STEWARD",
     "Attempts",
     "Principal",
+    "address_of",
+    "cookie_name",
     "hub_of",
+    "principal_of",
+    "prove",
     "require",
+    "session_of",
+    "token_of",
 ]
 
 READ: Final = frozenset[Role]({"viewer", "operator", "integrator", "steward", "approver", "admin"})
@@ -132,11 +139,19 @@ def address_of(request: Request) -> str:
 
 async def authenticated(request: Request) -> Principal:
     """Who asks. Raises Problem 401, or 429 after too many failures."""
-    keys = hub_of(request).keys
     scheme, _, text = request.headers.get("authorization", "").partition(" ")
     text = text.strip()
     if scheme.lower() != "bearer" or not text:
         raise _unauthorized("this needs an API key: Authorization: Bearer KEY")
+    key = await prove(request, text)
+    if key is None:
+        raise _unauthorized("the API key is unknown, revoked or expired", error="invalid_token")
+    return principal_of(key)
+
+
+async def prove(request: Request, text: str) -> Key | None:
+    """The valid key that ``text`` is; None is counted. Raises Problem 429 after too many failures."""
+    keys = hub_of(request).keys
     key = keys.remembered(text)
     if key is None:
         attempts: Attempts = request.app.state.attempts
@@ -144,8 +159,31 @@ async def authenticated(request: Request) -> Principal:
         key = await keys.verify(text)
         if key is None:
             attempts.failed(address_of(request))
-            raise _unauthorized("the API key is unknown, revoked or expired", error="invalid_token")
-    return principal_of(key)
+    return key
+
+
+# ── sessions of browsers: pages only, the API under /v1 takes keys ──────────────────────────────
+
+
+def cookie_name(request: Request, what: str = "session") -> str:
+    """Of this hub's own cookie: cookies know no ports, so that the name does. Over TLS only that origin
+    can set it (``__Host-``)."""
+    name = f"crossplant-{what}" + (f"-{request.url.port}" if request.url.port else "")
+    return f"__Host-{name}" if request.url.scheme == "https" else name
+
+
+def token_of(request: Request) -> str:
+    """The token of the browser's session; empty for none."""
+    return request.cookies.get(cookie_name(request), "")
+
+
+def session_of(request: Request, *, touch: bool = True) -> Session | None:
+    """The browser's session while it is valid. ``touch``: a person asked, not a page by itself."""
+    token = token_of(request)
+    if not token:
+        return None
+    sessions: Sessions = request.app.state.sessions
+    return sessions.find(token, touch=touch)
 
 
 def _unauthorized(detail: str, error: str = "") -> Problem:

@@ -30,7 +30,8 @@ _JOURNAL: Final = "journal.db"
 _MANIFEST: Final = "manifest.json"
 _FORMAT: Final = 1
 _LEFT_OUT: Final = frozenset({"search.db", "lock", "hub.sock"})
-_SIDE_FILES: Final = ("-wal", "-shm", "-journal")
+_SIDE_FILES: Final = ("-wal", "-shm", "-journal", ".snapshot", ".snapshot.part", "services.db.part")
+"""Ends of names; the copies of ``services.db`` come and go, and it is in the backup itself."""
 _PAGES: Final = 4096
 _BLOCK: Final = 1 << 20
 

@@ -18,17 +18,24 @@ from gateway.commands.crosswalks import crosswalks
 from gateway.commands.dead_letters import dead_letters
 from gateway.commands.demo import demo
 from gateway.commands.events import events, trace
+from gateway.commands.exceptions import exceptions
 from gateway.commands.init import init
 from gateway.commands.keys import keys
 from gateway.commands.lanes import lanes
+from gateway.commands.plugins import Commands
+from gateway.commands.probe import probe
 from gateway.commands.routes import routes
 from gateway.commands.run import run
 from gateway.commands.schema import schema
+from gateway.commands.sla import sla
+from gateway.commands.tap import tap
+from gateway.commands.test import cases
 
 __all__ = ["app", "main"]
 
 app = typer.Typer(
     name="crossplant",
+    cls=Commands,
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -71,13 +78,18 @@ app.command(short_help="A simulated company and the hub, over real protocols.")(
 app.command(short_help="Writes a small commented deployment that runs.")(init)
 app.command(short_help="Runs a deployment.")(run)
 app.command(short_help="Tells what is wrong or doubtful in a deployment.")(check)
+app.command(short_help="Tests an adapter's connection, step by step.")(probe)
+app.command(short_help="Shows what comes in through an adapter, live.")(tap)
+app.command("test", short_help="Runs a deployment's own cases.")(cases)
 app.add_typer(schema, name="schema", short_help="JSON Schema of deployments and events.")
 app.command(short_help="Lists what is installed, or one kind's options.")(adapters)
 app.command(short_help="Lists events, or follows them.")(events)
 app.command(short_help="Tells what became of an event, order, lot …")(trace)
 app.add_typer(dead_letters, name="dead-letters", short_help="What could not be taken in or delivered.")
+app.add_typer(exceptions, name="exceptions", short_help="What waits for a person, and whose it is.")
 app.add_typer(lanes, name="lanes", short_help="Keys that are blocked on a route.")
 app.add_typer(routes, name="routes", short_help="What each route is doing.")
+app.command(short_help="What was promised, and what came of it.")(sla)
 app.add_typer(crosswalks, name="crosswalks", short_help="The codes of one system in terms of another.")
 app.add_typer(keys, name="keys", short_help="API keys.")
 app.add_typer(audit, name="audit", short_help="Who did what, and whether the record of it is whole.")

@@ -9,15 +9,18 @@ from pydantic import BaseModel, SecretStr
 
 from canonical.errors import ConfigError
 from canonical.expression import FieldMap, Template, compile_expression
-from canonical.ports import Decoder
+from canonical.ports import Decoder, InterchangeFormatter
 from canonical.spec import AdapterContext, FormatContext
+from config.crosswalks import read_crosswalks
 from config.model import AdapterConfig, Deployment
 from config.model import Codes as CodesConfig
 from config.model import Route as RouteConfig
+from router.crosswalk import Crosswalk, Row
+from router.numbering import Unnumbered
 from router.recoverability import Policy
-from router.routes import Codes, Route
+from router.routes import ANSWERED, Codes, Route
 
-__all__ = ["compile_route", "decoder_of", "inbound_codes"]
+__all__ = ["compile_route", "crosswalk_of", "crosswalk_rows", "decoder_of", "inbound_codes"]
 
 _WHOLE_EVENT = "cloudevents"
 
@@ -27,13 +30,17 @@ def compile_route(name: str, route: RouteConfig, inbound: Mapping[str, Codes]) -
     formatter = route.format.spec.formatter
     if formatter is None:
         raise ConfigError(f"format {route.format.kind!r} cannot write", key=f"routes.{name}.format")
+    writes = formatter(route.format.options)
+    types = {entry.name for entry in route.types}
+    if getattr(route.format.options, "acknowledge", "") == "none":
+        types -= ANSWERED
     target = {} if route.to.options is None else _templates(_plain(route.to.options))
     return Route(
         name=name,
-        types=frozenset(entry.name for entry in route.types),
+        types=frozenset(types),
         plants=frozenset(route.plants or ()),
         to=route.to.adapter,
-        formatter=formatter(route.format.options),
+        formatter=Unnumbered(writes) if isinstance(writes, InterchangeFormatter) else writes,
         when=compile_expression(route.when) if route.when else None,
         inbound=inbound,
         outbound=_codes(route.codes) if route.codes else None,
@@ -58,7 +65,10 @@ def _templates(options: Any) -> Any:
         return {name: _templates(value) for name, value in options.items()}
     if isinstance(options, SecretStr):
         return options.get_secret_value()
-    return Template(options) if isinstance(options, str) else options
+    if not isinstance(options, str):
+        return options
+    template = Template(options)
+    return template if template.expressions else template.expand({})  # the same for all events
 
 
 def _codes(codes: CodesConfig) -> Codes:
@@ -72,6 +82,30 @@ def inbound_codes(deployment: Deployment) -> dict[str, Codes]:
         for name, adapter in deployment.adapters.items()
         if adapter.codes is not None
     }
+
+
+def crosswalk_rows(deployment: Deployment) -> list[Row]:
+    """The rows of the deployment's crosswalk files. Raises ConfigErrors."""
+    zones = {name: plant.timezone for name, plant in deployment.plants.items()}
+    return [
+        Row(
+            domain=row.domain,
+            system=row.system,
+            plant=row.plant or "",
+            value=row.value,
+            canonical=row.canonical,
+            valid_from=row.valid_from.timestamp() if row.valid_from else None,
+            valid_to=row.valid_to.timestamp() if row.valid_to else None,
+            status=row.status,
+            steward=row.steward or "",
+        )
+        for row in read_crosswalks(deployment.crosswalks, zones)
+    ]
+
+
+def crosswalk_of(deployment: Deployment) -> Crosswalk:
+    """Those rows, for reading."""
+    return Crosswalk(crosswalk_rows(deployment))
 
 
 def decoder_of(adapter: AdapterConfig, context: AdapterContext) -> Decoder:

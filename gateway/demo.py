@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import os
+import shutil
 import tempfile
 import time
-from collections.abc import AsyncIterator, Callable
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from importlib.resources import as_file, files
 from pathlib import Path
 from typing import Any, Final
@@ -26,9 +27,11 @@ from gateway.tally import Tally, tally
 
 __all__ = ["Demo", "Outcome", "run_demo"]
 
+_BROKER: Final = "COVENTRY_AMQP_URL"
 _LOOPBACK: Final = "127.0.0.1"
 _PORT: Final = 8080
 _SETTLE_S: Final = 20.0
+_DRAIN_S: Final = 10.0
 _LOOK_S: Final = 0.5
 
 
@@ -62,12 +65,13 @@ async def run_demo(demo: Demo, *, ready: Callable[[str, str], None], say: Say, r
         stop = stack.enter_context(stopped_by_signals())
         listener = _listener(demo.port, say)
         stack.callback(listener.close)
-        say("starting the simulated company: two plants, an ERP and a WMS …")
+        say("starting the simulated company: three plants, two partners, eight systems …")
         company = Company()
         stack.push_async_callback(company.close)
         await company.open()
         folder = stack.enter_context(_folder(demo.data_dir))
-        deployment = _deployment(company.environment, listener.getsockname()[1])
+        example = stack.enter_context(_example(company.environment))
+        deployment = _deployment(example, company.environment, listener.getsockname()[1])
         async with _hub(deployment, folder, listener) as hub:
             url = address(listener)
             created = await hub.keys.create(NewKey(name=_key_name(), roles=("admin",)), by="demo")
@@ -77,7 +81,7 @@ async def run_demo(demo: Demo, *, ready: Callable[[str, str], None], say: Say, r
             say("the company stops; the hub delivers what is left …")
             await company.stop_producing()
             account = await company.account(_SETTLE_S)
-            numbers = await tally(hub)
+            numbers = await _drained(hub)
         ended = await company.close()
     return _outcome(deployment, numbers, account, ended)
 
@@ -113,9 +117,22 @@ class _Kept:
         """It stays."""
 
 
-def _deployment(environment: dict[str, str], port: int) -> Deployment:
+@contextmanager
+def _example(environment: dict[str, str]) -> Iterator[Path]:
+    """The folder of the deployment; where the company has a message broker, a copy that uses it."""
     with as_file(files("config").joinpath("examples/demo")) as example:
-        deployment = load(example / "crossplant.yaml", {**os.environ, **environment})
+        if _BROKER not in environment:
+            yield example
+            return
+        with tempfile.TemporaryDirectory(prefix="crossplant-demo-") as copy:
+            folder = Path(copy) / "demo"
+            shutil.copytree(example, folder)
+            shutil.copy(folder / "rabbitmq" / "coventry-mes.yaml", folder)
+            yield folder
+
+
+def _deployment(example: Path, environment: dict[str, str], port: int) -> Deployment:
+    deployment = load(example, {**os.environ, **environment})
     return deployment.model_copy(update={"gateway": Gateway(bind=_LOOPBACK, port=port)})
 
 
@@ -153,6 +170,16 @@ async def _watch(
         await asyncio.gather(ending, stopping, return_exceptions=True)
 
 
+async def _drained(hub: Hub) -> Tally:
+    """The numbers once nothing is on its way any more, or as they are after a while."""
+    deadline_s = time.monotonic() + _DRAIN_S
+    numbers = await tally(hub)
+    while numbers.backlog and time.monotonic() < deadline_s:
+        await asyncio.sleep(_LOOK_S)
+        numbers = await tally(hub)
+    return numbers
+
+
 # ── the account ─────────────────────────────────────────────────────────────────────────────────
 
 
@@ -183,6 +210,13 @@ def _faults(account: dict[str, Any], ended: int | None) -> list[str]:
     if account["undelivered"]:
         example = _first(account, "undelivered_documents")
         faults.append(f"{account['undelivered']} documents not delivered, for example {example}")
+    for name in ("duplicated", "unexpected"):
+        if account[name]:
+            faults.append(f"{account[name]} events are {name}: they tell a fact twice, or one that never was")
+    for system, counts in account["systems"].items():
+        wrong = {what: counts[what] for what in ("doubled", "unexpected") if counts.get(what)}
+        if wrong:
+            faults.append(f"{system} got documents that it should not have: {wrong}")
     if ended != 0:
         faults.append(f"the simulated company ended with code {ended}")
     return faults

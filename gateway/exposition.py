@@ -9,7 +9,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Histo
 from prometheus_client.registry import Collector
 
 if TYPE_CHECKING:
-    from gateway.metrics import Metrics, Snapshot
+    from gateway.metrics import LevelState, Metrics, Snapshot
 
 __all__ = ["Exposition"]
 
@@ -33,6 +33,7 @@ class Exposition(Collector):
         yield from _backlog(self._metrics.snapshot)
         yield from _lanes(self._metrics.snapshot)
         yield from _adapters(self._metrics.snapshot)
+        yield from _levels(self._metrics.levels)
 
     def _counters(self) -> Iterator[Metric]:
         counted = self._metrics
@@ -137,6 +138,32 @@ def _adapters(snapshot: Snapshot) -> Iterator[Metric]:
             ((each.plant, each.adapter), each.last_good_at.timestamp())
             for each in snapshot.adapters
             if each.last_good_at is not None
+        ],
+    )
+
+
+def _levels(levels: Iterable[LevelState]) -> Iterator[Metric]:
+    labels = ("level", "plant")
+    yield _gauge(
+        "crossplant_service_level_compliance",
+        "The share of messages that kept a level's latency, over its window.",
+        labels,
+        [((each.level, each.plant), each.compliance) for each in levels if each.compliance is not None],
+    )
+    yield _gauge(
+        "crossplant_service_level_budget_left",
+        "The part of a level's budget of late messages that is left, over its window; below 0: breached.",
+        labels,
+        [((each.level, each.plant), each.budget_left) for each in levels if each.budget_left is not None],
+    )
+    yield _counter(
+        "crossplant_service_level_breaches",
+        "How often a level was breached, by what: latency, failed_rate, backlog_age.",
+        ("level", "plant", "metric"),
+        [
+            ((each.level, each.plant, metric), number)
+            for each in levels
+            for metric, number in each.breaches.items()
         ],
     )
 

@@ -6,12 +6,12 @@ percentile is off by 15 % at most. Every bucket of Prometheus is one of them.
 
 from __future__ import annotations
 
-from bisect import bisect_left
-from collections.abc import Iterable
+from bisect import bisect_left, bisect_right
+from collections.abc import Iterable, Mapping
 from itertools import accumulate
 from typing import Final
 
-__all__ = ["BUCKETS_S", "Histogram"]
+__all__ = ["BUCKETS_S", "Histogram", "classified", "within"]
 
 _R20 = (
     1.0,
@@ -42,6 +42,21 @@ BUCKETS_S: Final = tuple(float(f"{number}e{power}") for power in range(-3, 4) fo
 _SHOWN: Final = tuple(_LIMITS.index(limit) for limit in BUCKETS_S)
 
 
+def classified(durations_s: Iterable[float]) -> dict[int, int]:
+    """How many durations fall into each class; classes without any are left out."""
+    classes: dict[int, int] = {}
+    for duration in durations_s:
+        index = bisect_left(_LIMITS, duration)
+        classes[index] = classes.get(index, 0) + 1
+    return classes
+
+
+def within(classes: Mapping[int, int], limit_s: float) -> int:
+    """How many surely stayed within the limit: those of the classes that lie below it as a whole."""
+    whole = bisect_right(_LIMITS, limit_s)
+    return sum(number for index, number in classes.items() if index < whole)
+
+
 class Histogram:
     """Counts of durations, in seconds."""
 
@@ -59,6 +74,13 @@ class Histogram:
             classes[bisect_left(_LIMITS, duration)] += 1
             self.total_s += duration
             self.count += 1
+
+    def merge(self, classes: Mapping[int, int], total_s: float) -> None:
+        """Adds what ``classified`` counted; ``total_s`` is the sum of those durations."""
+        for index, number in classes.items():
+            self._classes[index] += number
+            self.count += number
+        self.total_s += total_s
 
     def include(self, other: Histogram) -> None:
         """Adds what another one counted."""

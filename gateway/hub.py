@@ -14,10 +14,12 @@ from deadletter.bulk import Bulk
 from deadletter.edits import Edits
 from deadletter.service import DeadLetters
 from gateway.audit import Audit
+from gateway.exceptions import Exceptions
 from gateway.keys import Keys
 from gateway.metrics import Metrics
 from gateway.projections.search import Search
-from router.crosswalk import Row
+from gateway.projections.services.projection import Services
+from router.crosswalk import Crosswalk, Row
 from router.engine import Engine
 from router.journal import Message
 from router.journal.sqlite import SQLiteJournal
@@ -72,6 +74,11 @@ class Ingest(Protocol):
 class Crosswalks(Protocol):
     """Code tables as people keep them."""
 
+    @property
+    def current(self) -> Crosswalk:
+        """The approved rows of this moment."""
+        ...
+
     async def list(self, **filters: str) -> Sequence[Row]: ...
 
     async def add(self, row: Row, *, by: str) -> tuple[Row, int]:
@@ -105,6 +112,8 @@ class Hub(Protocol):
     @property
     def retries(self) -> Bulk: ...
     @property
+    def exceptions(self) -> Exceptions: ...
+    @property
     def edits(self) -> Edits: ...
     @property
     def crosswalks(self) -> Crosswalks: ...
@@ -114,6 +123,8 @@ class Hub(Protocol):
     def keys(self) -> Keys: ...
     @property
     def search(self) -> Search: ...
+    @property
+    def services(self) -> Services: ...
     @property
     def metrics(self) -> Metrics: ...
 

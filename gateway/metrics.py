@@ -22,13 +22,14 @@ from config.model import Deployment
 from deadletter import store as dead_letters
 from gateway.exposition import Exposition
 from gateway.histogram import Histogram
+from gateway.sla.figures import Measured, measure
 from router import lanes
 from router.journal import Message
 
 if TYPE_CHECKING:
     from gateway.hub import Hub
 
-__all__ = ["CLOCKS", "AdapterState", "Clock", "Metrics", "Snapshot", "Waiting"]
+__all__ = ["CLOCKS", "AdapterState", "Clock", "LevelState", "Metrics", "Snapshot", "Waiting"]
 
 Clock = Literal["pipeline", "end_to_end"]
 CLOCKS: Final[tuple[Clock, ...]] = ("pipeline", "end_to_end")
@@ -50,6 +51,16 @@ class Waiting(Struct, frozen=True, kw_only=True):
     route: str
     events: int
     oldest_at: datetime | None
+
+
+class LevelState(Struct, frozen=True, kw_only=True):
+    """A service level as it was last looked at. ``breaches``: how often each metric was breached, ever."""
+
+    level: str
+    plant: str
+    compliance: float | None
+    budget_left: float | None
+    breaches: dict[str, int]
 
 
 class AdapterState(Struct, frozen=True, kw_only=True):
@@ -88,7 +99,9 @@ class Metrics:
         self.latency: dict[tuple[str, str, str, Clock], Histogram] = {}
         """By (plant, domain, route, clock)."""
         self.skewed: Counter[tuple[str, str]] = Counter()
-        """Deliveries by (plant, route) of events from the future: a clock is wrong, no latency is counted."""
+        """Deliveries by (plant, route) of events from the future: a clock is wrong, which is not counted."""
+        self.levels: tuple[LevelState, ...] = ()
+        self._targets: dict[tuple[str, str, str], tuple[float, ...]] = {}
         self.snapshot = Snapshot(at=datetime.fromtimestamp(0).astimezone())
         self._refreshed_s = 0.0
         self.registry = CollectorRegistry()
@@ -105,23 +118,39 @@ class Metrics:
             for event in islice(message.events, len(outcome.positions)):
                 self.accepted[event.plantid or "-", adapter, event.domain or "-"] += 1
 
-    def delivered(self, route: str, events: Sequence[Event], at: datetime) -> None:
-        """Once per settlement."""
-        now = at.timestamp()
-        durations: dict[tuple[str, str, str, Clock], list[float]] = {}
-        for event in events:
-            plant, domain = event.plantid or "-", event.domain or "-"
-            self.deliveries[plant, route, "delivered"] += 1
-            for clock, since in zip(CLOCKS, (event.recordedtime, event.time), strict=True):
-                if since is None:
-                    continue
-                passed = now - since.timestamp()
-                if passed < 0.0:
-                    self.skewed[plant, route] += 1
-                    continue
-                durations.setdefault((plant, domain, route, clock), []).append(passed)
-        for labels, passed_s in durations.items():
-            self._histogram(labels).add(passed_s)
+    def configure(self, deployment: Deployment) -> None:
+        """Counts by this deployment from now on."""
+        self._deployment, self._targets = deployment, {}
+
+    def delivered(self, route: str, events: Sequence[Event], at: datetime) -> Measured:
+        """Once per settlement; returns the figures that are kept with it."""
+        measured = measure(
+            events, at.timestamp(), lambda plant, domain: self._targets_of(plant, domain, route)
+        )
+        for plant, domain, figures in measured:
+            self.deliveries[plant, route, "delivered"] += figures.delivered
+            if figures.skewed:
+                self.skewed[plant, route] += figures.skewed
+            for clock, durations in zip(CLOCKS, (figures.pipeline, figures.end_to_end), strict=True):
+                if durations.count:
+                    self._histogram((plant, domain, route, clock)).merge(durations.classes, durations.total_s)
+        return measured
+
+    def _targets_of(self, plant: str, domain: str, route: str) -> tuple[float, ...]:
+        """The latencies, in seconds, that service levels promise for these deliveries."""
+        found = self._targets.get((plant, domain, route))
+        if found is None:
+            found = self._targets[plant, domain, route] = tuple(
+                {
+                    level.latency
+                    for level in self._deployment.service_levels.values()
+                    if level.latency is not None
+                    and level.domain == domain
+                    and level.route in {None, route}
+                    and (level.plants is None or plant in level.plants)
+                }
+            )
+        return found
 
     def ended(self, route: str, event: Event, outcome: str) -> None:
         """One delivery that did not end well, or not yet."""
@@ -140,7 +169,6 @@ class Metrics:
         if time.monotonic() - self._refreshed_s < younger_than_s:
             return
         now = hub.clock()
-        self._deployment = hub.deployment
         counted, letters = await hub.journal.read(lambda t: (lanes.counts(t), dead_letters.counts(t)))
         self.snapshot = Snapshot(
             at=now,

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from typing import Any, Final
 
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 
 from canonical import catalogue, cloudevents
+from gateway.api import shapes
 
 __all__ = ["document"]
 
@@ -104,11 +106,26 @@ def document(app: FastAPI) -> Schema:
         _BEARER: {"type": "http", "scheme": "bearer", "description": "An API key: `crossplant keys create`."}
     }
     made["security"] = [{_BEARER: []}]
-    for path in made["paths"].values():
-        for operation in path.values():
+    answers, shapes_of_answers = shapes.schemas(_REF)
+    schemas.update(shapes_of_answers)
+    for path, operations in made["paths"].items():
+        for method, operation in operations.items():
             if operation.pop("x-body", None) == "cloudevents":
                 operation["requestBody"] = _body()
+            _answered(operation, answers.get(f"{method.upper()} {path}", {}))
     return made
+
+
+def _answered(operation: Schema, answers: Mapping[str, Schema]) -> None:
+    """Says what the operation's answers hold; FastAPI sees nothing but JSON in each of them."""
+    responses = operation["responses"]
+    for status, schema in answers.items():
+        answer = responses.setdefault(status, {"description": "Not now."})
+        answer["content"] = {"application/json": {"schema": schema}}
+    for answer in responses.values():
+        content = answer.get("content", {})
+        if len(content) > 1 and content.get("application/json") == {"schema": {}}:
+            del content["application/json"]
 
 
 def _events() -> dict[str, Schema]:

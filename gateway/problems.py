@@ -26,7 +26,16 @@ from gateway.keys import KeyConflict
 from router.crosswalk import Overlap
 from router.journal import JournalCorrupt, StorageError
 
-__all__ = ["CONTENT_TYPE", "Problem", "body_of", "install", "response_of", "trace_id", "unexpected"]
+__all__ = [
+    "CONTENT_TYPE",
+    "Problem",
+    "body_of",
+    "install",
+    "problem_of",
+    "response_of",
+    "trace_id",
+    "unexpected",
+]
 
 CONTENT_TYPE = "application/problem+json"
 _MOST_ERRORS = 1000
@@ -158,18 +167,29 @@ def _of_database(error: apsw.Error) -> Problem:
     return _storage(f"the store cannot be read: {error}")
 
 
+_MADE: list[tuple[type[Exception], Any]] = [
+    (Problem, lambda problem: problem),
+    (CrossplantError, _of_error),
+    (RequestValidationError, _of_request),
+    (HTTPException, _of_http),
+    (LookupError, _of_lookup),
+    (JournalCorrupt, _of_corrupt),
+    (apsw.Error, _of_database),
+]
+
+
+def problem_of(error: Exception) -> Problem:
+    """The answer to an error that a handler raised; one of no kind known here is raised again."""
+    for kind, convert in _MADE:
+        if isinstance(error, kind):
+            problem: Problem = convert(error)
+            return problem
+    raise error
+
+
 def install(app: Starlette) -> None:
     """Makes every error that a handler raises one of these answers."""
-    made: list[tuple[type[Exception], Any]] = [
-        (Problem, lambda problem: problem),
-        (CrossplantError, _of_error),
-        (RequestValidationError, _of_request),
-        (HTTPException, _of_http),
-        (LookupError, _of_lookup),
-        (JournalCorrupt, _of_corrupt),
-        (apsw.Error, _of_database),
-    ]
-    for kind, convert in made:
+    for kind, convert in _MADE:
         app.add_exception_handler(kind, _handler(convert))
 
 

@@ -21,6 +21,8 @@ from router.dispatch import Dispatcher
 from router.engine import Engine
 from router.journal.sqlite import SQLiteJournal
 from router.lanekeeper import LaneKeeper
+from router.numbering import NumberedSink, Unnumbered
+from router.outgoing import Outgoing
 from router.routes import Route
 from router.status import Observer
 
@@ -56,6 +58,7 @@ class Routing:
         self._journal, self._adapters, self._observer = journal, adapters, observer
         self._crosswalk, self._audit, self._clock, self._log = crosswalk, audit, clock, log
         self._dispatcher = Dispatcher(journal, log)
+        self._outgoing = Outgoing(journal, clock)
         self._running: dict[str, asyncio.Task[None]] = {}
         self._deployment: Deployment
         self.engines: dict[str, Engine] = {}
@@ -69,7 +72,10 @@ class Routing:
             compiled = compile_route(name, deployment.routes[name], inbound)
             running = self._adapters[compiled.to]
             assert running.sink is not None
-            self.run(compiled, running.sink, running.spec.traits, after=cursors[name])
+            sink = running.sink
+            if isinstance(compiled.formatter, Unnumbered):
+                sink = NumberedSink(sink, name, compiled.formatter.formatter, self._outgoing)
+            self.run(compiled, sink, running.spec.traits, after=cursors[name])
 
     def run(self, route: Route, sink: Sink, traits: SinkTraits, *, after: int) -> Engine:
         """Runs a compiled route from a position on."""
@@ -102,7 +108,7 @@ class Routing:
                     continue
                 if route.was and route.was in known:
                     known[name] = known.pop(route.was)
-                    for table in ("lanes", "dead_letters", "deliveries"):
+                    for table in ("lanes", "dead_letters", "deliveries", "sla_figures"):
                         transaction.execute(
                             f"UPDATE {table} SET route = ? WHERE route = ?",  # noqa: S608 - names of ours
                             (name, route.was),

@@ -9,10 +9,12 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import sys
 import time
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
@@ -22,28 +24,31 @@ from canonical.errors import ConfigError
 from canonical.event import utc_now
 from canonical.ports import Outcome, RawMessage
 from canonical.spec import FormatContext, Health, Log, format_spec
-from config.crosswalks import read_crosswalks
 from config.model import Deployment
 from deadletter import bulk, edits
 from deadletter import store as dead_letters
 from deadletter.bulk import Bulk
 from deadletter.edits import Edits
 from deadletter.service import DeadLetters
-from gateway import audit, keys
+from gateway import audit, exceptions, keys
 from gateway.amending import Amending
 from gateway.audit import Audit
-from gateway.compile import decoder_of, inbound_codes
+from gateway.compile import crosswalk_rows, decoder_of, inbound_codes
 from gateway.connections import RunningAdapter, close, connect, intake_of, supervise
 from gateway.crosswalks import Crosswalks
+from gateway.exceptions import Exceptions
 from gateway.keys import Keys
 from gateway.metrics import Metrics
 from gateway.projections.search import Search
+from gateway.projections.services.projection import Services
 from gateway.routing import Backlog, Routing
+from gateway.sla import buckets, watch
 from router import crosswalk, lanes
 from router.engine import Engine
 from router.ingest import Ingest, Intake
 from router.journal.retention import Retention
 from router.journal.sqlite import SQLiteJournal
+from router.overdue import Overdue
 
 __all__ = ["API_ADAPTER", "TABLES", "Hub", "running"]
 
@@ -53,13 +58,16 @@ TABLES = (
     *dead_letters.TABLES,
     *bulk.TABLES,
     *edits.TABLES,
+    *exceptions.TABLES,
     *lanes.TABLES,
     *crosswalk.TABLES,
     *keys.TABLES,
     *audit.TABLES,
+    *watch.TABLES,
 )
 _DRAIN_S = 10.0
 _HOUSEKEEPING_S = 5.0
+_GC_THRESHOLDS = (100_000, 50, 100)  # events die by reference count; looking for cycles costs a tenth of all
 _SWITCH_INTERVAL_S = 0.0005  # else the journal's thread waits 5 ms for the loop to give up the GIL
 
 
@@ -89,6 +97,7 @@ class Hub:
     async def open(self) -> None:
         """Opens everything but the sources. Raises ConfigError (a second hub, a newer data folder)."""
         sys.setswitchinterval(_SWITCH_INTERVAL_S)
+        gc.set_threshold(*_GC_THRESHOLDS)
         settings = self.deployment.journal
         window_s = max([adapter.dedupe for adapter in self.deployment.adapters.values()], default=7 * 86400.0)
         self.journal = SQLiteJournal(
@@ -98,18 +107,29 @@ class Hub:
             retention=Retention(
                 retain_s=settings.retain,
                 size_bytes=settings.retain_size,
-                keep_after=lambda: self.search.position,
+                keep_after=lambda: min(
+                    self.search.position, self.services.keep_after, self.exceptions.position
+                ),
+                before=buckets.fold,
             ),
         )
         self.search = Search(self.data_dir, self.log)
+        self.services = Services(self.data_dir, self.log)
+        self.audit = Audit(self.data_dir)
+        self.exceptions = Exceptions(self.journal, self.audit.record, self._owners, self.clock, self.log)
         await self.journal.open()
         self._opened.push_async_callback(self.journal.close)
         await self.search.open(self.journal)
         self._opened.push_async_callback(self.search.close)
-        self.audit = Audit(self.data_dir)
+        await self.services.open(self.journal)
+        self._opened.push_async_callback(self.services.close)
+        await self.exceptions.open()
+        self._opened.push_async_callback(self.exceptions.close)
         self.keys = Keys(self.journal, self.audit.record, self.clock)
         self.metrics = Metrics(self.deployment)
+        self.levels = watch.Watch(self)
         self.ingest = Ingest(self.journal, self.metrics, self.clock, self.log)
+        self.acknowledgements = Overdue(self.journal, self.clock, self._owners)
         self.dead_letters = DeadLetters(self.journal, self, self.audit.record, self.clock)
         self.edits = Edits(
             self.journal,
@@ -160,7 +180,8 @@ class Hub:
         self.ready = False
         for running in self.adapters.values():
             await self._stop_source(running)
-        await self.retries.close()
+        if self._housekeeping is not None:  # it was opened to the end
+            await self.retries.close()
         await self._drain()
         for name in list(self.engines):
             await self.routing.stop(name)
@@ -291,34 +312,36 @@ class Hub:
             raise LookupError(f"route {name!r} is configured; take it out of the configuration first")
         await self.routing.forget(name, by=by)
 
+    def _owners(self) -> dict[str, str]:
+        """The teams of the routes that have one."""
+        return {name: route.owner for name, route in self.deployment.routes.items() if route.owner}
+
     async def _keep_house(self) -> None:
         while True:
             await asyncio.sleep(_HOUSEKEEPING_S)
-            try:
-                await self.journal.retain()
-                await self.metrics.refresh(self)
-            except Exception as error:  # noqa: BLE001 - the next round may do better
-                self.log.error("housekeeping_failed", error=repr(error))
+            for chore in (
+                self._make_room,
+                self.levels.fold,
+                self.journal.retain,
+                partial(self.metrics.refresh, self),
+                self.levels.look,
+                self.exceptions.look,
+                self.acknowledgements.look,
+            ):
+                try:
+                    await chore()
+                except Exception as error:  # noqa: BLE001 - the others go on, and the next round may do better
+                    self.log.error("housekeeping_failed", error=repr(error))
+
+    async def _make_room(self) -> None:
+        """At the size limit: a copy of the services now, so that the retention may pass what is in it."""
+        if self.journal.full:
+            await self.services.snapshot()
 
     # ── reload ───────────────────────────────────────────────────────────────────────────────────
 
     async def _load_crosswalks(self, deployment: Deployment) -> None:
-        zones = {name: plant.timezone for name, plant in deployment.plants.items()}
-        rows = [
-            crosswalk.Row(
-                domain=row.domain,
-                system=row.system,
-                plant=row.plant or "",
-                value=row.value,
-                canonical=row.canonical,
-                valid_from=row.valid_from.timestamp() if row.valid_from else None,
-                valid_to=row.valid_to.timestamp() if row.valid_to else None,
-                status=row.status,
-                steward=row.steward or "",
-            )
-            for row in read_crosswalks(deployment.crosswalks, zones)
-        ]
-        await self.crosswalks.sync_files(rows)
+        await self.crosswalks.sync_files(crosswalk_rows(deployment))
         await self.crosswalks.load()
 
     async def reload(self, deployment: Deployment, *, by: str) -> dict[str, list[str]]:
@@ -354,6 +377,7 @@ class Hub:
                 await self._connect(name, deployment)
                 self._start_source(self.adapters[name])
             self.deployment = deployment
+            self.metrics.configure(deployment)
             await self.routing.start(deployment, sorted(routes & deployment.routes.keys()))
             changes = {"adapters": sorted(adapters), "routes": sorted(routes)}
             await self.journal.write(

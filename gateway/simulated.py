@@ -8,6 +8,7 @@ import json
 import os
 import signal
 import sys
+import tempfile
 from asyncio.subprocess import PIPE, Process
 from collections.abc import Sequence
 from typing import Any, Final
@@ -39,18 +40,22 @@ class Company:
     def __init__(self, arguments: Sequence[str] = ()) -> None:
         self._arguments = [*arguments, *(["--drop-one"] if os.environ.get(DROP_ONE) == "1" else [])]
         self._process: Process | None = None
+        self._folder: tempfile.TemporaryDirectory[str] | None = None
         self._session: aiohttp.ClientSession | None = None
         self._control = ""
         self.environment: dict[str, str] = {}
 
     async def open(self) -> None:
         """Starts it; ``environment`` then holds what the demo's deployment refers to. Raises CompanyError."""
+        self._folder = tempfile.TemporaryDirectory(prefix="crossplant-demo-", ignore_cleanup_errors=True)
         self._process = await asyncio.create_subprocess_exec(
             sys.executable,
             "-P",  # a folder of that name where the command is given is not meant
             "-m",
             "simulator",
             "--with-stdin",
+            "--folder",  # ours to remove, even when it is killed
+            self._folder.name,
             *self._arguments,
             stdin=PIPE,
             stdout=PIPE,
@@ -120,6 +125,13 @@ class Company:
             return None
         assert process.stdin is not None
         process.stdin.close()
+        try:
+            return await self._end(process)
+        finally:
+            if self._folder is not None:
+                self._folder.cleanup()
+
+    async def _end(self, process: Process) -> int:
         for number in (signal.SIGTERM, signal.SIGKILL):
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(_END_S):

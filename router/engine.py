@@ -13,16 +13,16 @@ import time
 from collections import OrderedDict, deque
 from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime
-from typing import cast
 
 from canonical.errors import CrossplantError, PermanentError, Stage, TransientError, Unauthorized
 from canonical.event import Event
-from canonical.ports import Accepted, Delivery, Failed, Lookup, NotTried, Sink, SinkOutcome, Unknown
+from canonical.ports import Accepted, Delivery, Failed, NotTried, Sink, SinkOutcome, Unknown
 from canonical.spec import Log, SinkTraits
 from router.breaker import Breaker
 from router.crosswalk import Crosswalk
 from router.dispatch import Feed
 from router.failpoint import failpoint
+from router.handover import Handover
 from router.journal import Journal, Settlement
 from router.lanekeeper import LaneKeeper
 from router.recoverability import (
@@ -42,10 +42,8 @@ from router.work import Work
 
 __all__ = ["Engine"]
 
-WINDOW_EVENTS = 1000
+WINDOW_EVENTS = 2000
 """Events of a route taken and not settled; after a crash at most so many are delivered again."""
-SEND_DEADLINE_S = 120.0
-"""A sink has time-outs of its own; this one is for a sink that forgets them."""
 _IDLE_S = 5.0
 
 
@@ -67,7 +65,8 @@ class Engine:
         log: Log,
     ) -> None:
         self.route, self.feed, self.keeper = route, feed, keeper
-        self._sink, self._traits, self._journal = sink, traits, journal
+        self._traits, self._journal = traits, journal
+        self._handover = Handover(route.name, sink, traits, log)
         self._crosswalk, self._observer, self._clock, self._log = crosswalk, observer, clock, log
         self.breaker = Breaker(traits.max_batch if traits.ordered else traits.concurrency)
         self._ready: deque[Work] = deque()
@@ -185,7 +184,7 @@ class Engine:
                 self._on_their_way += len(batch)
                 task = asyncio.get_running_loop().create_task(self._send(batch))
                 self._sends.add(task)
-                task.add_done_callback(self._sends.discard)
+                task.add_done_callback(self._sent)
         return bool(self._ready) and budget <= 0
 
     def _batch(self, size: int, budget: int) -> tuple[list[tuple[Work, Delivery]], int]:
@@ -218,45 +217,18 @@ class Engine:
 
     async def _send(self, batch: Sequence[tuple[Work, Delivery]]) -> None:
         failpoint("engine.before_send")
-        known = {work.position: await self._ask(delivery) for work, delivery in batch if work.lookup}
-        to_send = [delivery for work, delivery in batch if known.get(work.position) is None]
-        sent = iter(await self._outcomes(to_send) if to_send else [])
+        outcomes = await self._handover.deliver(batch)
         failpoint("engine.after_send")
         self._on_their_way -= len(batch)
-        for work, _ in batch:
-            self._concluded(work, known.get(work.position) or next(sent))
+        for (work, _), outcome in zip(batch, outcomes, strict=True):
+            self._concluded(work, outcome)
         self._ready.extendleft(reversed(self._returned))
         self._returned = []
+
+    def _sent(self, task: asyncio.Task[None]) -> None:
+        """Wakes ``run`` only once the task counts no more: an ordered sink takes one call at a time."""
+        self._sends.discard(task)
         self._wake.set()
-
-    async def _ask(self, delivery: Delivery) -> SinkOutcome | None:
-        """Whether the sink has what an earlier attempt may have brought; None: it has not, or can't tell."""
-        if not self._traits.lookup:
-            return None
-        try:
-            async with asyncio.timeout(SEND_DEADLINE_S):
-                found = await cast(Lookup, self._sink).lookup(delivery)
-        except TimeoutError:
-            return Unknown(TransientError("the look-up was not answered", code="lookup_timeout"))
-        return Unknown(found.error) if isinstance(found, Failed) else found
-
-    async def _outcomes(self, deliveries: Sequence[Delivery]) -> list[SinkOutcome]:
-        try:
-            async with asyncio.timeout(SEND_DEADLINE_S):
-                outcomes = list(await self._sink.send(deliveries))
-        except TimeoutError:
-            outcomes = []
-        except Exception as error:  # noqa: BLE001 - a fault of the sink's own code must not end the route
-            self._log.error("sink_raised", route=self.route.name, error=repr(error))
-            failed = (
-                error
-                if isinstance(error, CrossplantError)
-                else TransientError(repr(error), code="sink_raised")
-            )
-            outcomes = [Unknown(failed)] * len(deliveries)
-        missing = len(deliveries) - len(outcomes)
-        silent = Unknown(TransientError("the sink did not say what became of it", code="no_outcome"))
-        return outcomes[: len(deliveries)] + [silent] * missing
 
     def _concluded(self, work: Work, outcome: SinkOutcome) -> None:
         match outcome:
@@ -391,16 +363,17 @@ class Engine:
             return
         failpoint("engine.before_settle")
         self._cursor = max(cursor, self._cursor)
-        now = self._clock()
+        now, measured = self._clock(), None
+        if self._delivered_events:
+            measured = self._observer.delivered(self.route.name, self._delivered_events, now)
         self._journal.settle(
             Settlement(
                 route=self.route.name,
                 position=self._cursor,
                 delivered=self._delivered,
                 attempts=self._attempts,
+                measured=measured,
                 at=now.timestamp(),
             )
         )
-        if self._delivered_events:
-            self._observer.delivered(self.route.name, self._delivered_events, now)
         self._delivered, self._delivered_events, self._attempts = [], [], {}

@@ -7,7 +7,7 @@ event, becomes a dead letter in the same transaction as the rest of its batch.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import aclosing
 from datetime import datetime
 from typing import Any, Protocol
@@ -17,12 +17,13 @@ from msgspec import Struct, structs
 from canonical import catalogue
 from canonical.errors import Invalid, Stage
 from canonical.event import Event
-from canonical.ports import Decoder, Inbound, Outcome, RawMessage, Source, Transaction
+from canonical.ledger import Earlier, FileEntry, InterchangeEntry
+from canonical.ports import Decoder, Inbound, LedgerDecoder, Outcome, RawMessage, Source, Transaction
 from canonical.spec import Health, Log
 from deadletter import store as dead_letters
 from deadletter.entry import DeadLetter
 from router.failpoint import failpoint
-from router.journal import IngestBatch, Journal, Message, StorageError
+from router.journal import Claim, IngestBatch, Journal, Message, StorageError
 from router.notices import dead_lettered, notice_message
 
 __all__ = ["Ingest", "IngestObserver", "Intake"]
@@ -84,26 +85,36 @@ class Ingest:
     async def _until_stored(self, name: str, inbound: Inbound) -> Sequence[Outcome]:
         while True:
             try:
-                return await self.submit(name, inbound.messages, state=inbound.state)
+                return await self.submit(name, inbound.messages, state=inbound.state, files=inbound.files)
             except StorageError as error:
                 self._log.error("ingest_held_back", adapter=name, error=error.message)
                 await asyncio.sleep(_STORAGE_RETRY_S)
 
     async def submit(
-        self, name: str, raws: Sequence[RawMessage], *, state: bytes | None = None
+        self,
+        name: str,
+        raws: Sequence[RawMessage],
+        *,
+        state: bytes | None = None,
+        files: Sequence[FileEntry] = (),
     ) -> Sequence[Outcome]:
         """Durable when it returns; one outcome per message. Raises LookupError, StorageError.
 
-        With a decoder that keeps a state, an adapter's batches are taken in one after the other.
+        ``files`` are the messages' pick-ups, each taken in once; without them, as when a person asks for
+        it, a message is taken in again. With a decoder that keeps a state, an adapter's batches are taken
+        in one after the other.
         """
         intake = self._intakes.get(name)
         if intake is None:
             raise LookupError(f"no adapter {name!r} takes messages in")
         async with self._turns[name]:
-            decoded, messages = await self._decode(intake, raws)
+            decoded, messages, claims = await self._decode(intake, raws)
+            if files:
+                claims += [Claim(message=index, entry=entry) for index, entry in enumerate(files)]
+                claims.sort(key=lambda claim: (claim.message, isinstance(claim.entry, InterchangeEntry)))
             if decoded != intake.state:  # the next message is decoded with the state that this one leaves
-                return await self._append(intake, messages, state, decoded)
-        return await self._append(intake, messages, state, None)
+                return await self._append(intake, messages, state, decoded, claims)
+        return await self._append(intake, messages, state, None, claims)
 
     async def record(self, name: str, messages: Sequence[Message]) -> Sequence[Outcome]:
         """``submit`` for events that are decoded and validated already; completes their envelopes."""
@@ -119,7 +130,12 @@ class Ingest:
         return await self._append(intake, completed, None, None)
 
     async def _append(
-        self, intake: Intake, messages: Sequence[Message], state: bytes | None, decoded: bytes | None
+        self,
+        intake: Intake,
+        messages: Sequence[Message],
+        state: bytes | None,
+        decoded: bytes | None,
+        ledger: Sequence[Claim] = (),
     ) -> Sequence[Outcome]:
         states = {} if state is None else {SOURCE: state}
         if decoded is not None:
@@ -127,7 +143,11 @@ class Ingest:
         failpoint("ingest.before_commit")
         outcomes = await self._journal.append(
             IngestBatch(
-                adapter=intake.name, messages=messages, state=states, within=self._bury(intake, messages)
+                adapter=intake.name,
+                messages=messages,
+                ledger=ledger,
+                state=states,
+                within=self._bury(intake, messages),
             )
         )
         if decoded is not None:
@@ -146,28 +166,57 @@ class Ingest:
         if told:
             await self._journal.append(IngestBatch(adapter="hub", messages=told), urgent=True)
 
-    async def _decode(self, intake: Intake, raws: Sequence[RawMessage]) -> tuple[bytes | None, list[Message]]:
+    async def _decode(
+        self, intake: Intake, raws: Sequence[RawMessage]
+    ) -> tuple[bytes | None, list[Message], list[Claim]]:
         if sum(len(raw.body) for raw in raws) > _DECODE_OFF_LOOP_BYTES:
             return await asyncio.to_thread(self._decoded, intake, raws)
         return self._decoded(intake, raws)
 
-    def _decoded(self, intake: Intake, raws: Sequence[RawMessage]) -> tuple[bytes | None, list[Message]]:
+    def _decoded(
+        self, intake: Intake, raws: Sequence[RawMessage]
+    ) -> tuple[bytes | None, list[Message], list[Claim]]:
         state, messages, now = intake.state, [], self._clock()
-        for raw in raws:
+        claims: list[Claim] = []
+        decode = _decode_of(intake.decoder)
+        for index, raw in enumerate(raws):
             events: list[Event] = []
             invalid: list[Invalid] = []
+            entries: list[tuple[InterchangeEntry, int, int]] | None = None
             try:
-                state, items = intake.decoder.decode(state, raw)
+                state, items = decode(state, raw)
                 for item in items:
-                    if isinstance(item, Invalid):
+                    if isinstance(item, Event):
+                        self._accept(intake, raw, item, now, events, invalid)
+                    elif isinstance(item, Invalid):
                         invalid.append(item)
                     else:
-                        self._accept(intake, raw, item, now, events, invalid)
+                        entries = [] if entries is None else entries
+                        entries.append((item, len(events), len(invalid)))
             except Exception as error:  # noqa: BLE001 - a decoder's own fault must not stop the adapter
                 self._log.error("decoder_raised", adapter=intake.name, error=repr(error))
                 invalid.append(Invalid(f"the decoder failed: {error!r}", code="decoder_raised"))
+            if entries:
+                claims += self._claims(intake, raw, index, entries, len(events))
             messages.append(Message(raw=raw, events=events, invalid=invalid))
-        return state, messages
+        return state, messages, claims
+
+    def _claims(
+        self,
+        intake: Intake,
+        raw: RawMessage,
+        index: int,
+        entries: Sequence[tuple[InterchangeEntry, int, int]],
+        end: int,
+    ) -> Iterator[Claim]:
+        """What the ledger is asked for a message; each interchange goes on until the next begins."""
+        for at, (entry, first, fault) in enumerate(entries):
+            last = entries[at + 1][1] if at + 1 < len(entries) else end
+
+            def repeated(earlier: Earlier, entry: InterchangeEntry = entry) -> Event:
+                return _completed(intake, raw, entry.repeated(earlier))
+
+            yield Claim(message=index, entry=entry, first=first, last=last, fault=fault, repeated=repeated)
 
     @staticmethod
     def _accept(
@@ -180,26 +229,11 @@ class Ingest:
     ) -> None:
         """Completes the envelope."""
         try:
-            kind = catalogue.get(event.type)
-            plant = event.plantid or intake.plant
-            fields: dict[str, Any] = {"recordedtime": raw.received_at}
-            if event.time is None:
-                fields["time"] = raw.received_at
-            if event.domain is None:
-                fields["domain"] = kind.domain
-            if event.plantid is None and plant:
-                fields["plantid"] = plant
-            if event.srcmsgid != raw.id:
-                fields["srcmsgid"] = raw.id
-            if event.subject is None:
-                fields["subject"] = catalogue.default_subject(event.type, event.data)
-            if event.partitionkey is None:
-                subject = event.subject or fields.get("subject")
-                fields["partitionkey"] = catalogue.partition_key(event.type, event.data, plant, subject)
+            completed = _completed(intake, raw, event)
         except (LookupError, ValueError) as error:
             invalid.append(Invalid(str(error), code="envelope", errors=[("/type", str(error))]))
             return
-        events.append(structs.replace(event, **fields))
+        events.append(completed)
 
     def _bury(
         self, intake: Intake, messages: Sequence[Message]
@@ -221,7 +255,7 @@ class Ingest:
         if not outcome.errors:
             return None
         raw, now = message.raw, self._clock().timestamp()
-        fault = message.invalid[0] if message.invalid else None
+        fault = next((one for one in message.invalid if _told(one, outcome)), None)
         event = message.events[0] if message.events else None
         return DeadLetter(
             kind="message",
@@ -239,3 +273,36 @@ class Ingest:
             first_at=now,
             last_at=now,
         )
+
+
+def _told(fault: Invalid, outcome: Outcome) -> bool:
+    """Whether the outcome has it; what belongs to a repeated interchange it has not."""
+    return (fault.errors[0] if fault.errors else ("", fault.message)) in outcome.errors
+
+
+def _decode_of(
+    decoder: Decoder | LedgerDecoder,
+) -> Callable[[bytes | None, RawMessage], tuple[bytes | None, Iterable[Event | Invalid | InterchangeEntry]]]:
+    entries: Any = getattr(decoder, "decode_entries", None)
+    return entries or decoder.decode
+
+
+def _completed(intake: Intake, raw: RawMessage, event: Event) -> Event:
+    """The event with everything that its envelope lacks. Raises LookupError, ValueError."""
+    kind = catalogue.get(event.type)
+    plant = event.plantid or intake.plant
+    fields: dict[str, Any] = {"recordedtime": raw.received_at}
+    if event.time is None:
+        fields["time"] = raw.received_at
+    if event.domain is None:
+        fields["domain"] = kind.domain
+    if event.plantid is None and plant:
+        fields["plantid"] = plant
+    if event.srcmsgid != raw.id:
+        fields["srcmsgid"] = raw.id
+    if event.subject is None:
+        fields["subject"] = catalogue.default_subject(event.type, event.data)
+    if event.partitionkey is None:
+        subject = event.subject or fields.get("subject")
+        fields["partitionkey"] = catalogue.partition_key(event.type, event.data, plant, subject)
+    return structs.replace(event, **fields)

@@ -21,7 +21,7 @@ from canonical.ports import Transaction
 from canonical.spec import Log
 from deadletter import store as dead_letters
 from deadletter.entry import DeadLetter
-from router import lanes
+from router import lanes, settled
 from router.breaker import Breaker
 from router.journal import Journal
 from router.lanes import Entry
@@ -79,15 +79,20 @@ class LaneKeeper:
         self._owner = owner
 
     async def restore(self, cursor: int) -> None:
-        """Takes up the rows that an earlier run left."""
+        """Takes up the rows that an earlier run left; what that one delivered is not delivered again."""
 
         def work(transaction: Transaction) -> tuple[list[lanes.Lane], set[int], set[int]]:
+            for key, position, letter in settled.out_of_lanes(transaction, self._route):
+                lanes.remove(transaction, self._route, [(key, position)])
+                if letter is not None:
+                    dead_letters.resolve(transaction, letter, "recovered", at=time.time())
             found = lanes.lanes_of(transaction, self._route)
             asked = dead_letters.page(transaction, {"route": self._route, "status": "retrying"}, limit=-1)
             held = lanes.positions_after(transaction, self._route, cursor)
+            held |= settled.beyond(transaction, self._route, cursor)
             return found, held, {letter.position for letter in asked if letter.position is not None}
 
-        found, self._held, asked = await self._journal.read(work)
+        found, self._held, asked = await self._journal.write(work)
         for lane in found:
             kept = self._lanes[lane.head.key] = _Lane()
             kept.size = lane.size
@@ -103,7 +108,7 @@ class LaneKeeper:
     # ── what the engine asks ─────────────────────────────────────────────────────────────────────
 
     def holds(self, position: int) -> bool:
-        """Whether the position went into a lane before a crash kept the cursor from passing it."""
+        """Whether it went into a lane, or arrived, before a crash kept the cursor from passing it."""
         if position not in self._held:
             return False
         self._held.discard(position)

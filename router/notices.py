@@ -17,7 +17,7 @@ from canonical.ports import RawMessage
 from deadletter.entry import DeadLetter
 from router.journal import Message
 
-__all__ = ["HUB", "dead_lettered", "is_notice", "notice_message", "unresolved"]
+__all__ = ["HUB", "dead_lettered", "is_notice", "notice", "notice_message", "unresolved"]
 
 HUB = "/hub"
 """CloudEvents source of the hub's own events; ``/hub/routes/{route}`` for a route's."""
@@ -28,7 +28,8 @@ def is_notice(event: Event) -> bool:
     return event.source == HUB or event.source.startswith(f"{HUB}/")
 
 
-def _notice(suffix: str, source: str, identifier: str, cause: Event | None, data: dict[str, Any]) -> Event:
+def notice(suffix: str, source: str, identifier: str, cause: Event | None, data: dict[str, Any]) -> Event:
+    """An event of the hub itself; ``cause`` gives it plant and correlation."""
     kind, now = catalogue.get(suffix), utc_now()
     subject = catalogue.default_subject(suffix, data)
     return Event(
@@ -54,7 +55,7 @@ def unresolved(route: str, position: int, event: Event, error: CrossplantError |
         return None
     data = {"domain": error.domain, "system": error.system, "value": error.value, "blocked_event": event.id}
     source = f"{HUB}/routes/{route}"
-    return _notice(
+    return notice(
         "masterdata.mapping.unresolved", source, f"unresolved-{position}-{error.value}", event, data
     )
 
@@ -72,15 +73,11 @@ def dead_lettered(letter: DeadLetter, event: Event | None) -> Event:
     }
     source = f"{HUB}/routes/{letter.route}" if letter.route else f"{HUB}/adapters/{letter.adapter}"
     where = letter.position if letter.position is not None else letter.message_id
-    notice = _notice(
-        "integration.message.dead_lettered", source, f"dead-{where}-{letter.attempts}", event, data
-    )
-    return notice if event else msgspec.structs.replace(notice, plantid=letter.plant or None)
+    made = notice("integration.message.dead_lettered", source, f"dead-{where}-{letter.attempts}", event, data)
+    return made if event else msgspec.structs.replace(made, plantid=letter.plant or None)
 
 
-def notice_message(notice: Event) -> Message:
+def notice_message(told: Event) -> Message:
     """The notice as the journal takes it; its raw message is the event itself."""
-    raw = RawMessage(
-        adapter="hub", id=notice.id, body=encode(notice), received_at=notice.recordedtime or utc_now()
-    )
-    return Message(raw=raw, events=[notice])
+    raw = RawMessage(adapter="hub", id=told.id, body=encode(told), received_at=told.recordedtime or utc_now())
+    return Message(raw=raw, events=[told])

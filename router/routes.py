@@ -23,7 +23,7 @@ from router.journal import Header
 from router.paths import replace_at
 from router.recoverability import Policy
 
-__all__ = ["Codes", "Route", "idempotency_key"]
+__all__ = ["ANSWERED", "TEST", "Codes", "Route", "idempotency_key"]
 
 
 TEST = "testindicator"
@@ -176,11 +176,13 @@ class Route(Struct, frozen=True, kw_only=True):
 
 
 def _bound(event: Event) -> Values:
-    """What expressions see of an event, converted once for all of them."""
-    return bind({"event": to_json(event), "data": event.data})
+    """What expressions see of an event, converted once for all of them, if one needs that."""
+    return bind({"event": event, "data": event.data})
 
 
 def _expand(value: Any, values: Values) -> Any:
+    if type(value) is str:
+        return value
     if isinstance(value, Template):
         return value.expand(values)
     if isinstance(value, Mapping):

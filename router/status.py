@@ -16,7 +16,10 @@ __all__ = ["Observer", "RouteStatus"]
 class Observer(Protocol):
     """Who counts. Called once per settlement, not per event."""
 
-    def delivered(self, route: str, events: Sequence[Event], at: datetime) -> None: ...
+    def delivered(self, route: str, events: Sequence[Event], at: datetime) -> object:
+        """Returns what is to be kept with the settlement, as MessagePack, or None."""
+        ...
+
     def ended(self, route: str, event: Event, outcome: str) -> None: ...
 
 

@@ -64,6 +64,7 @@ server rabbitmq-server rabbitmq-server rabbitmq-server epmd
 server curl curl
 server sftp openssh-client
 server sshd openssh-server ssh
+server chromium chromium
 server node nodejs
 server npm npm
 npm_peers

@@ -7,8 +7,10 @@ import asyncio
 import contextlib
 import json
 import logging
+import os
 import signal
 import sys
+from pathlib import Path
 from typing import Any
 
 from simulator.company import Company
@@ -17,14 +19,24 @@ from simulator.story import Rhythm
 
 __all__ = ["main"]
 
+AMQP_URL = "CROSSPLANT_DEMO_AMQP_URL"
+
 
 def _arguments(argv: list[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="python -m simulator", description="Two plants and two systems.")
+    parser = argparse.ArgumentParser(
+        prog="python -m simulator", description="Three plants, two partners, eight systems."
+    )
     parser.add_argument("--hub-url", help="the hub's HTTP API; later by POST /_control/hub")
     parser.add_argument("--hub-key", default="", help="a key for it, with the right to read all plants")
     parser.add_argument("--start", action="store_true", help="produce at once, without a hub")
     parser.add_argument("--drop-one", action="store_true", help="book one fact as safe that is never sent")
     parser.add_argument("--pace", type=float, default=1.0, help="how much faster than usual (1.0)")
+    parser.add_argument(
+        "--amqp-url",
+        default=os.environ.get(AMQP_URL, ""),
+        help=f"a RabbitMQ for Coventry's MES, amqp://USER:PASSWORD@HOST ({AMQP_URL})",
+    )
+    parser.add_argument("--folder", type=Path, help="where its files are to be (a temporary folder)")
     parser.add_argument(
         "--with-stdin", action="store_true", help="end when standard input ends, as it does with the parent"
     )
@@ -38,7 +50,7 @@ def _rhythm(pace: float) -> Rhythm:
 
 def _quiet_libraries() -> None:
     logging.basicConfig(stream=sys.stderr, level=logging.WARNING, format="simulator: %(name)s: %(message)s")
-    for name in ("amqtt", "transitions", "asyncua"):
+    for name in ("amqtt", "transitions", "asyncua", "asyncssh"):
         logging.getLogger(name).setLevel(logging.ERROR)
 
 
@@ -51,7 +63,7 @@ async def _until_stdin_ends() -> None:
 
 
 async def _serve(options: argparse.Namespace) -> int:
-    company = Company(_rhythm(options.pace))
+    company = Company(_rhythm(options.pace), amqp_url=options.amqp_url, folder=options.folder)
     service = control(company)
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -61,7 +73,7 @@ async def _serve(options: argparse.Namespace) -> int:
     try:
         work = company.run()
         if options.drop_one:
-            company.floor.drop_one()
+            company.floor.line.drop_one()
         if options.hub_url:
             await company.hub_is(options.hub_url, options.hub_key)
         elif options.start:

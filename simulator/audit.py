@@ -7,14 +7,13 @@ import itertools
 import time
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
-from simulator.business import BusinessSystem
 from simulator.hub import Hub, HubError
 from simulator.ledger import Document, Ledger
 from simulator.moments import Moments
 
-__all__ = ["Audit"]
+__all__ = ["Audit", "Receiver"]
 
 PATIENCE: Final = timedelta(minutes=5)
 """How long a fact that no protocol called safe may take until the hub shows it."""
@@ -22,10 +21,24 @@ _BETWEEN_S: Final = 0.5
 _EXCUSE_EVERY: Final = 12
 
 
+class Receiver(Protocol):
+    """Who gets documents of the hub: a business system or a partner."""
+
+    name: str
+
+    def references(self) -> set[tuple[str, str]]:
+        """Pairs of (kind, reference) of what it has."""
+        ...
+
+    def report(self) -> dict[str, int]:
+        """Counts for the account; ``documents`` is how many it has."""
+        ...
+
+
 class Audit:
     """Reads the hub again and again; what it saw is struck out in the ledger."""
 
-    def __init__(self, ledger: Ledger, moments: Moments, systems: Sequence[BusinessSystem]) -> None:
+    def __init__(self, ledger: Ledger, moments: Moments, systems: Sequence[Receiver]) -> None:
         self._ledger, self._moments, self._systems = ledger, moments, systems
         self._since = moments.next()
         self._position = 0
@@ -70,10 +83,11 @@ class Audit:
 
     def report(self) -> dict[str, Any]:
         """The ledger and what the systems have, as JSON values."""
+        reports = {system.name: system.report() for system in self._systems}
         return {
             **self._ledger.report(),
-            "delivered_by_system": {system.name: len(system.documents) for system in self._systems},
-            "systems": {system.name: system.report() for system in self._systems},
+            "delivered_by_system": {name: report["documents"] for name, report in reports.items()},
+            "systems": reports,
             "settled": not self.problem,
             "problem": self.problem,
         }
@@ -122,7 +136,9 @@ class Audit:
             if fact.key in exceptions:
                 self._ledger.record_excused(fact)
         self._ledger.record_documents(
-            document for document in self._ledger.undelivered if _subject(document) in exceptions
+            document
+            for document in self._ledger.undelivered
+            if not document.required and _subject(document) in exceptions
         )
 
 

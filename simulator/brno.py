@@ -13,20 +13,13 @@ Times are RFC 3339. Now and then a message is cut off in the middle, as by a gat
 from __future__ import annotations
 
 import asyncio
-import json
 import random
-from collections.abc import Mapping
-from contextlib import suppress
-from datetime import datetime
-from typing import Any, Final
-
-import paho.mqtt.client as mqtt
-from paho.mqtt.enums import CallbackAPIVersion
+from typing import Final
 
 from simulator.broker import MqttBroker
-from simulator.ledger import Document, Fact, Ledger
+from simulator.ledger import Document, Ledger
 from simulator.moments import Moments, rfc3339
-from simulator.serving import LOOPBACK
+from simulator.publisher import Publisher
 from simulator.shift import Shift
 from simulator.story import BRNO_ITEMS, Rhythm, wander
 
@@ -42,8 +35,6 @@ _TAGS: Final = {
     "vibration": ("C16", 2.1, 0.4, 9.0, 0.1),
     "power": ("KWT", 14.0, 2.0, 30.0, 0.5),
 }
-_CONNECT_S: Final = 10.0
-_SETTLE_S: Final = 5.0
 
 
 class BrnoFloor:
@@ -61,53 +52,24 @@ class BrnoFloor:
         *,
         account: tuple[str, str],
     ) -> None:
-        self._broker, self._ledger, self._moments, self._rhythm = broker, ledger, moments, rhythm
-        self._account = account
+        self._ledger, self._moments, self._rhythm = ledger, moments, rhythm
         self._chance = random.Random(20)
-        self._unacknowledged: dict[int, Fact] = {}
-        self._none_open = asyncio.Event()
-        self._none_open.set()
-        self._to_drop = 0
         self._lot = 0
-        self._client: mqtt.Client | None = None
-
-    def drop_one(self) -> None:
-        """The next measurement is booked as safe and never sent: a loss that the ledger must find."""
-        self._to_drop += 1
+        self.line = Publisher(broker, ledger, adapter=ADAPTER, root=ROOT, account=account)
 
     async def open(self) -> None:
         """Connects to the broker. Raises TimeoutError when it does not answer."""
-        loop = asyncio.get_running_loop()
-        connected = asyncio.Event()
-        client = mqtt.Client(CallbackAPIVersion.VERSION2, client_id="brno-floor-plc", clean_session=False)
-        client.username_pw_set(*self._account)
-
-        def on_connect(*_: Any) -> None:
-            loop.call_soon_threadsafe(connected.set)
-
-        def on_publish(_client: mqtt.Client, _data: Any, mid: int, *_: Any) -> None:
-            loop.call_soon_threadsafe(self._acknowledged, mid)
-
-        client.on_connect = on_connect
-        client.on_publish = on_publish
-        client.connect_async(LOOPBACK, self._broker.port, keepalive=60)
-        client.loop_start()
-        self._client = client
-        async with asyncio.timeout(_CONNECT_S):
-            await connected.wait()
+        await self.line.open()
 
     async def close(self) -> None:
         """Disconnects."""
-        if self._client is not None:
-            self._client.disconnect()
-            await asyncio.to_thread(self._client.loop_stop)
-            self._client = None
+        await self.line.close()
 
     async def work(self, shift: Shift) -> None:
         """Publishes until the shift ends, then waits a little for what the broker has not acknowledged."""
         if not await shift.started():
             return
-        while not self._broker.subscribers(f"{ROOT}/{LINES[0]}/state"):
+        while not self.line.heard(f"{LINES[0]}/state"):
             if not await shift.pause(0.1):
                 return
         async with asyncio.TaskGroup() as tasks:
@@ -117,9 +79,7 @@ class BrnoFloor:
                 tasks.create_task(self._count(shift, line))
             tasks.create_task(self._move(shift))
             tasks.create_task(self._garble(shift))
-        with suppress(TimeoutError):
-            async with asyncio.timeout(_SETTLE_S):
-                await self._none_open.wait()
+        await self.line.settled()
 
     # ── what a line says ────────────────────────────────────────────────────────────────────────
 
@@ -130,14 +90,14 @@ class BrnoFloor:
                 values[tag] = wander(values[tag], low=low, high=high, step=step, chance=self._chance)
                 at = self._moments.next()
                 payload = {"value": values[tag], "unit": unit, "ts": rfc3339(at)}
-                self._say(f"{line}/{tag}", payload, "telemetry.measurement.recorded", at)
+                self.line.say(f"{line}/{tag}", payload, "telemetry.measurement.recorded", at)
 
     async def _run_and_stop(self, shift: Shift, line: str) -> None:
         state, previous = "RUN", "STOP"
         while await shift.pause(self._rhythm.state * self._chance.uniform(0.5, 1.5)):
             at = self._moments.next()
             payload = {"state": state, "previous": previous, "ts": rfc3339(at)}
-            self._say(f"{line}/state", payload, "equipment.state.changed", at)
+            self.line.say(f"{line}/state", payload, "equipment.state.changed", at)
             state, previous = previous, state
 
     async def _count(self, shift: Shift, line: str) -> None:
@@ -146,7 +106,7 @@ class BrnoFloor:
             end = self._moments.next()
             good, reject = self._chance.randint(3, 9), self._chance.choice((0, 0, 0, 1))
             payload = {"from": rfc3339(begin), "to": rfc3339(end), "good": good, "reject": reject}
-            self._say(f"{line}/count", payload, "equipment.count.reported", end)
+            self.line.say(f"{line}/count", payload, "equipment.count.reported", end)
             begin = end
 
     async def _move(self, shift: Shift) -> None:
@@ -163,52 +123,10 @@ class BrnoFloor:
                 "ts": rfc3339(at),
             }
             document = Document(system="erp", kind="goods-movements", reference=str(payload["lot"]))
-            self._say(f"{WAREHOUSE}/move", payload, "inventory.moved", at, document)
+            self.line.say(f"{WAREHOUSE}/move", payload, "inventory.moved", at, documents=(document,))
 
     async def _garble(self, shift: Shift) -> None:
         while await shift.pause(self._rhythm.malformed):
             self._ledger.on_purpose["malformed"] += 1
             cut_off = f'{{"value": 71.3, "unit": "CEL", "ts": "{rfc3339(self._moments.next())[:10]}'
-            self._publish(f"{LINES[0]}/temperature", cut_off.encode())
-
-    # ── MQTT ────────────────────────────────────────────────────────────────────────────────────
-
-    def _say(
-        self,
-        topic: str,
-        payload: Mapping[str, Any],
-        kind: str,
-        at: datetime,
-        document: Document | None = None,
-    ) -> None:
-        fact = Fact(
-            adapter=ADAPTER,
-            protocol="mqtt",
-            format="json",
-            type=kind,
-            key=rfc3339(at),
-            at=at,
-            detail=f"{ROOT}/{topic}",
-            document=document,
-        )
-        self._ledger.record_sent(fact)
-        if self._to_drop and kind == "telemetry.measurement.recorded":
-            self._to_drop -= 1
-            self._ledger.on_purpose["dropped"] += 1
-            self._ledger.record_safe(fact)
-            return
-        self._unacknowledged[self._publish(topic, json.dumps(payload).encode())] = fact
-        self._none_open.clear()
-
-    def _publish(self, topic: str, body: bytes) -> int:
-        if self._client is None:
-            raise RuntimeError("the floor of Brno is not connected")
-        return self._client.publish(f"{ROOT}/{topic}", body, qos=1).mid
-
-    def _acknowledged(self, mid: int) -> None:
-        """The broker's PUBACK came; called in the loop, after ``_publish`` returned."""
-        fact = self._unacknowledged.pop(mid, None)
-        if fact is not None:
-            self._ledger.record_safe(fact)
-        if not self._unacknowledged:
-            self._none_open.set()
+            self.line.publish(f"{LINES[0]}/temperature", cut_off.encode())

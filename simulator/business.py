@@ -1,10 +1,11 @@
-"""A business system over HTTP (ERP, WMS): keeps what it gets, and fails when it is told to.
+"""A business system over HTTP (ERP, WMS, QMS …): keeps what it gets, offers feeds, fails when it is told to.
 
 - ``POST /api/{kind}`` with ``Authorization: Bearer …`` and ``Idempotency-Key`` makes a document and
   answers 201 with its number. The same key with the same body gets the same answer and is counted as
   ``repeated``; with another body it gets 422 and is counted as ``unexpected``.
 - ``GET /api/documents?idempotency_key=…`` says whether an earlier request arrived: 200 with the same
   answer, or 404.
+- ``GET /api/{feed}`` gives what it has to say to whoever polls it (``feed.Feed``).
 - ``POST /_control`` tells it to fail (``failure.Failure``); ``GET /_documents`` shows what it has.
 """
 
@@ -14,12 +15,14 @@ import asyncio
 import hmac
 import json
 from collections import Counter
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from aiohttp import web
 
 from simulator.failure import Failure, Failures
+from simulator.feed import Feed
 from simulator.serving import Service
 
 __all__ = ["BusinessSystem", "Received"]
@@ -50,10 +53,20 @@ class _Refused(Exception):
 
 
 class BusinessSystem:
-    """One system with its own port and token. Document numbers count up from ``first_number``."""
+    """One system with its own port and token. Document numbers count up from ``first_number``;
+    ``on_document`` is told of each new document."""
 
-    def __init__(self, name: str, *, token: str, first_number: int) -> None:
+    def __init__(
+        self,
+        name: str,
+        *,
+        token: str,
+        first_number: int,
+        feeds: Mapping[str, Feed] | None = None,
+    ) -> None:
         self.name = name
+        self.on_document: Callable[[Received], None] = lambda _received: None
+        self._feeds = feeds or {}
         self.counts: Counter[str] = Counter()
         self.failures = Failures()
         self._token = token
@@ -65,6 +78,7 @@ class BusinessSystem:
             [
                 web.post("/api/{kind}", self._create),
                 web.get("/api/documents", self._lookup),
+                *(web.get(f"/api/{feed}", self._feed) for feed in self._feeds),
                 web.post("/_control", self._control),
                 web.get("/_documents", self._show),
             ]
@@ -90,9 +104,10 @@ class BusinessSystem:
         return {(one.kind, str(one.body.get(REFERENCE))) for one in self._documents.values()}
 
     def report(self) -> dict[str, int]:
-        """Counts for the ledger."""
+        """Counts for the ledger; ``doubled`` are documents of one reference under several keys."""
         return {
             "documents": len(self._documents),
+            "doubled": len(self._documents) - len(self.references()),
             "repeated": self.counts["repeated"],
             "unexpected": self.counts["unexpected"],
             "refused": self.counts["refused"],
@@ -125,6 +140,14 @@ class BusinessSystem:
         if found is None:
             return web.json_response({"title": "no such document"}, status=404)
         return web.json_response(found.answer())
+
+    async def _feed(self, request: web.Request) -> web.StreamResponse:
+        try:
+            self._authorise(request)
+            await self._fail(self.failures.of_all(), before=True)
+        except _Refused as refused:
+            return self._problem(refused)
+        return await self._feeds[request.path.rpartition("/")[2]].answer(request)
 
     async def _control(self, request: web.Request) -> web.StreamResponse:
         try:
@@ -175,6 +198,7 @@ class BusinessSystem:
             known = Received(number=str(self._next_number), kind=kind, idempotency_key=key, body=body)
             self._next_number += 1
             self._documents[key] = known
+            self.on_document(known)
         elif known.body == body and known.kind == kind:
             self.counts["repeated"] += 1
         else:

@@ -38,7 +38,7 @@ def control(company: Company) -> Service:
         return _done()
 
     async def drop_one(_request: web.Request) -> web.StreamResponse:
-        company.floor.drop_one()
+        company.floor.line.drop_one()
         return _done()
 
     async def ledger(request: web.Request) -> web.StreamResponse:

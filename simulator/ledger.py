@@ -21,27 +21,45 @@ NATURAL_KEYS: Mapping[str, tuple[str, ...]] = {
     "telemetry.measurement.recorded": ("source_time",),
     "equipment.state.changed": ("entered_at",),
     "equipment.count.reported": ("window_end",),
-    "inventory.moved": ("at",),
+    "equipment.downtime.started": ("downtime",),
+    "equipment.downtime.ended": ("downtime",),
     "production.order.released": ("order",),
     "production.operation.completed": ("order", "operation"),
+    "inventory.moved": ("at",),
+    "inventory.balance.reported": ("item", "as_of"),
+    "quality.inspection.completed": ("inspection",),
+    "quality.hold.placed": ("hold",),
+    "quality.hold.released": ("hold",),
+    "maintenance.order.changed": ("maintenance_order", "status"),
+    "procurement.order.issued": ("purchase_order",),
+    "procurement.order.responded": ("purchase_order",),
+    "procurement.asn.received": ("asn",),
+    "procurement.asn.delayed": ("asn",),
+    "sales.order.changed": ("sales_order",),
+    "logistics.shipment.milestone": ("shipment", "milestone"),
+    "integration.interchange.received": ("reference", "outcome"),
 }
 """Which fields of an event's data tell its fact from all others of the same adapter and type."""
 
 Identity = tuple[str, str, str]
 """(adapter, type without prefix and version, natural key)"""
 
-_TIMES = frozenset({"source_time", "entered_at", "window_end", "at"})
+_TIMES = frozenset({"source_time", "entered_at", "window_end", "at", "as_of"})
 _REMEMBERED = 20_000
 _LISTED = 20
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Document:
-    """What a business system should have in the end: who, which kind, and its reference."""
+    """What a system or partner should have in the end: who, which kind, and its reference.
+
+    With ``required`` no dead letter stands in for it: an answer to an interchange is owed in any case.
+    """
 
     system: str
     kind: str
     reference: str
+    required: bool = False
 
     def plain(self) -> dict[str, str]:
         """The document for the report."""
@@ -53,7 +71,7 @@ class Fact:
     """One thing that happened in the company and that the hub has to have in the end.
 
     ``at`` is when it happened. ``protocol`` and ``format`` are the kinds of the hub's adapter and format;
-    ``document`` is what the hub should make of it elsewhere; ``detail`` is for people.
+    ``documents`` are what the hub should make of it elsewhere; ``detail`` is for people.
     """
 
     adapter: str
@@ -63,7 +81,7 @@ class Fact:
     key: str
     at: datetime
     detail: str = ""
-    document: Document | None = None
+    documents: tuple[Document, ...] = ()
 
     @property
     def identity(self) -> Identity:
@@ -123,8 +141,8 @@ class Ledger:
     def record_safe(self, fact: Fact) -> None:
         """The protocol said that the fact is safe: from now on it is lost when the hub lacks it."""
         self.safe_total += 1
-        if fact.document is not None:
-            self._documents[fact.document] = fact
+        for document in fact.documents:
+            self._documents[document] = fact
         if fact.identity in self._settled:
             return
         self._waiting.setdefault(fact.identity, fact)

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
+
 from adapters.amqp.config import AmqpOptions, AmqpTarget
 from canonical.ports import Sink, Source
+from canonical.probing import Step
 from canonical.spec import AdapterContext, AdapterSpec, Guarantees, SinkTraits
 
 __all__ = ["SPEC"]
@@ -21,6 +24,15 @@ def _sink(options: AmqpOptions, context: AdapterContext) -> Sink:
     return AmqpSink(options, context)
 
 
+def _probe(options: AmqpOptions, context: AdapterContext) -> AsyncIterator[Step]:
+    from adapters.amqp.sink import AmqpSink
+    from canonical.probing import by_sink
+
+    # A consumer would take messages out of the queue, and put them back in another order.
+    without = options.model_copy(update={"queue": None, "declare_queue": None})
+    return by_sink(AmqpSink(without, context), context)
+
+
 SPEC = AdapterSpec(
     kind="amqp",
     summary="AMQP 0-9-1 (RabbitMQ): a queue in, acknowledged after the commit, and confirmed messages out",
@@ -29,7 +41,8 @@ SPEC = AdapterSpec(
     sink=_sink,
     target=AmqpTarget,
     guarantees=Guarantees(redelivers=True, back_pressure=True, stable_ids=True),
-    traits=SinkTraits(ordered=True, max_batch=200),
+    traits=SinkTraits(ordered=True, max_batch=1000),
+    probe=_probe,
     example="""\
 adapters:
   coventry-mes:

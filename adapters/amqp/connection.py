@@ -10,25 +10,29 @@ from __future__ import annotations
 import asyncio
 import math
 import ssl
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Sequence
 from typing import Any, TypeVar
 
 import aio_pika
 from aiormq import Channel
+from aiormq.abc import ChannelFrame
 from yarl import URL
 
 from adapters.amqp.config import AmqpOptions
+from adapters.amqp.confirms import Confirms, Flight
 from adapters.amqp.dial import Line
 from adapters.amqp.faults import bounded, channel_fault, connect_fault, lost
+from adapters.amqp.letter import Letter
 from canonical.errors import CrossplantError
 from canonical.spec import Log
 
-__all__ = ["Connection", "connect"]
+__all__ = ["LARGEST_FRAME_BYTES", "Connection", "connect"]
 
 T = TypeVar("T")
 SILENCE = 1.5
 """After so many heartbeats without a byte a broker is gone; it sends one every half."""
 CLOSE_S = 2.0
+LARGEST_FRAME_BYTES = 131_072
 CHECKS = 10
 """Per heartbeat."""
 
@@ -52,6 +56,8 @@ class Connection:
         loop = asyncio.get_running_loop()
         self.ended: asyncio.Future[CrossplantError] = loop.create_future()
         self.check_every_s = math.ceil(options.heartbeat) / CHECKS
+        self.confirms: Confirms = line.confirms
+        self._writing = asyncio.Lock()
         self._amqp = amqp
         self._line = line
         self._time = loop.time
@@ -84,6 +90,21 @@ class Connection:
         if silent_s > math.ceil(self.options.heartbeat) * SILENCE and not late:
             self.abandon(lost(f"no sign of life from the broker for {silent_s:.1f} s"))
         self.blocked = self.alive and not _returns_at_once(self._protocol.ready())
+
+    @property
+    def frame_max(self) -> int:
+        """The largest frame that both sides agreed on."""
+        return self._protocol.connection_tune.frame_max or LARGEST_FRAME_BYTES
+
+    async def publish(self, letters: Sequence[Letter]) -> Flight:
+        """Hands the messages over in one piece, behind those of earlier calls; waits only for room.
+
+        Cancelled, nothing of it was sent.
+        """
+        piece = ChannelFrame(payload=b"".join([letter.frames for letter in letters]), should_close=False)
+        async with self._writing:
+            await self.basic.write_queue.put(piece)
+            return self.confirms.take_off([letter.message_id for letter in letters])
 
     async def call(self, command: Coroutine[Any, Any, T]) -> T:
         """A command's answer within ``connect_timeout``. Raises CrossplantError; the channel may be over."""
@@ -128,6 +149,8 @@ async def connect(
             basic, channel = await bounded(_open(amqp, confirms), options.connect_timeout)
         except Exception as error:
             raise connect_fault(error, options) from error
+        if confirms:
+            line.confirms.watch(basic.number)
         return Connection(options, amqp, line, channel, basic)
     except BaseException:
         line.abort()
@@ -137,7 +160,7 @@ async def connect(
 
 async def _open(amqp: aio_pika.Connection, confirms: bool) -> tuple[Channel, aio_pika.Channel]:
     await amqp.connect()
-    channel = amqp.channel(publisher_confirms=confirms, on_return_raises=confirms)
+    channel = amqp.channel(publisher_confirms=confirms)
     assert isinstance(channel, aio_pika.Channel)
     await channel.initialize()
     basic = await channel.get_underlay_channel()

@@ -2,7 +2,8 @@
 
 aio-pika asks a transport factory for its streams; with one of our own every failure has a name, the
 silence of a broker is seen to the byte (aiormq itself waits three heartbeats), a connection that does
-not end by itself can be cut off, and what the library cannot read does no harm (``frames``).
+not end by itself can be cut off, what the library cannot read does no harm (``frames``), and confirms
+are read at once (``confirms``).
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from aiormq.connection import TransportFactory
 from yarl import URL
 
 from adapters.amqp.config import AmqpOptions, TlsOptions
+from adapters.amqp.confirms import Confirms
 from adapters.amqp.frames import CONTENT_HEADER, legible
 from canonical.errors import ConfigError, TransientError
 from canonical.spec import Log
@@ -41,6 +43,7 @@ class Line(TransportFactory):
         self._tls = tls
         self._log = log
         self._transport: asyncio.Transport | None = None
+        self.confirms = Confirms()
         self.last_byte_at = asyncio.get_running_loop().time()
 
     async def create(self, url: URL, **_: Any) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
@@ -82,8 +85,9 @@ class _Reader(asyncio.StreamReader):
         self._time = loop.time
 
     def feed_data(self, data: Iterable[SupportsIndex]) -> None:
-        self._line.last_byte_at = self._time()
-        super().feed_data(data)
+        now = self._line.last_byte_at = self._time()
+        if rest := self._line.confirms.strip(bytes(data), now):
+            super().feed_data(rest)
 
     async def readexactly(self, n: int) -> bytes:
         """aiormq asks for a frame's type, then for the rest of its head, then for its body with its end.

@@ -1,29 +1,30 @@
 """AMQP messages out: accepted once the broker has confirmed them.
 
-The messages of a call are published in order, all at once, and their confirms gathered. A message that
-no queue gets comes back and is rejected. The idempotency key is the message-id, so that a consumer can
+The messages of a call are written in order, in one piece, and the broker confirms many at a time. A message
+that no queue gets comes back and is rejected. The idempotency key is the message-id, so that a consumer can
 tell a repeated message.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
-from aio_pika.exceptions import ChannelClosed, ChannelInvalidStateError, DeliveryError, PublishError
-
-from adapters.amqp.config import AmqpOptions
-from adapters.amqp.connection import Connection
+from adapters.amqp.config import AmqpOptions, AmqpTarget
+from adapters.amqp.confirms import Flight
+from adapters.amqp.connection import LARGEST_FRAME_BYTES, Connection
 from adapters.amqp.dial import tls_context
-from adapters.amqp.faults import channel_fault
-from adapters.amqp.letter import Letter, letter_of
+from adapters.amqp.letter import Letter, Writing
 from adapters.amqp.link import Link
 from adapters.amqp.report import Report
-from canonical.errors import CrossplantError, Rejected, TransientError
+from canonical.errors import CrossplantError, PermanentError, Rejected, TransientError
 from canonical.ports import Accepted, Delivery, Failed, NotTried, SinkOutcome
 from canonical.spec import AdapterContext, Health
 
 __all__ = ["AmqpSink"]
+
+ACCEPTED = Accepted()
 
 
 class AmqpSink:
@@ -35,6 +36,7 @@ class AmqpSink:
         # Where the adapter also takes in, its health is that of the way in; a route shows how the way out is.
         self._health = Health() if options.receives else context.health
         self._link = Link(options, context, self._health, self._established, confirms=True)
+        self._writing = Writing(channel=1, frame_max=LARGEST_FRAME_BYTES)
         self._exchanges: set[str] = set()
         self._task: asyncio.Task[None] | None = None
 
@@ -79,32 +81,48 @@ class AmqpSink:
 
     async def _established(self, connection: Connection) -> None:
         self._exchanges = {""}
+        self._writing = Writing(connection.basic.number, connection.frame_max)
 
     async def _publish_all(self, connection: Connection, report: Report) -> None:
         """Settles every delivery. What the broker answers with the end of the channel ends the connection."""
-        letters = {}
+        try:
+            letters = await self._letters(connection, report)
+        except CrossplantError as error:
+            connection.abandon(error)
+            report.give_up(error)
+            return
+        if not letters:
+            return
+        flight = await connection.publish(list(letters.values()))
+        for index in letters:
+            report.sent(index)
+        try:
+            either: list[asyncio.Future[Any]] = [flight.done, connection.ended]
+            await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            _settle(connection, flight, letters, report)
+        if not flight.done.done():
+            self._settle_rest(connection, report)
+
+    async def _letters(self, connection: Connection, report: Report) -> dict[int, Letter]:
+        """What is to be published, by its place in the report.
+
+        Raises CrossplantError: the connection is of no use any more.
+        """
+        letters: dict[int, Letter] = {}
+        writing = self._writing
         for index, delivery in enumerate(report.deliveries):
             if report.held_back(index):
                 report.settle(index, NotTried())
                 continue
             try:
-                letter = letter_of(delivery)
-                await self._ensure_exchange(connection, letter.target.exchange)
-                letters[index] = letter
+                envelope = writing.envelope(delivery)
+                if envelope.target.exchange not in self._exchanges:
+                    await self._ensure_exchange(connection, envelope.target.exchange)
+                letters[index] = writing.letter(delivery, envelope)
             except Rejected as error:
                 report.settle(index, Failed(error))
-            except CrossplantError as error:
-                connection.abandon(error)
-                report.give_up(error)
-                return
-        async with asyncio.TaskGroup() as group:
-            tasks = [
-                group.create_task(self._publish(connection, report, index, letter))
-                for index, letter in letters.items()
-            ]
-        ends = [end for task in tasks if (end := task.result()) is not None]
-        if ends:
-            self._settle_rest(connection, report, ends)
+        return letters
 
     async def _ensure_exchange(self, connection: Connection, name: str) -> None:
         """Asked on a channel of its own: publishing to an exchange that is not there would end ours."""
@@ -120,48 +138,10 @@ class AmqpSink:
         await connection.call(asking.close())
         self._exchanges.add(name)
 
-    async def _publish(
-        self, connection: Connection, report: Report, index: int, letter: Letter
-    ) -> BaseException | None:
-        """Settles one delivery, or returns what ended the channel. aiormq keeps the order of the calls."""
-        target = letter.target
-        report.sent(index)
-        try:
-            await connection.basic.basic_publish(
-                letter.body,
-                exchange=target.exchange,
-                routing_key=target.routing_key,
-                properties=letter.properties,
-                mandatory=target.mandatory,
-                wait=False,
-            )
-            report.settle(index, Accepted())
-        except PublishError as error:
-            report.settle(index, Failed(_unroutable(target.exchange, target.routing_key, error)))
-        except DeliveryError as error:
-            text = "the broker did not take the message (basic.nack)"
-            report.settle(index, Failed(TransientError(f"{text}: {error}", code="nack")))
-        except ChannelInvalidStateError as error:
-            report.sent(index, surely_not=True)
-            return error
-        except asyncio.CancelledError as error:
-            task = asyncio.current_task()
-            if task is not None and task.cancelling():
-                raise
-            return error  # aiormq's own way to say that the connection is lost
-        except (ValueError, TypeError, OverflowError) as error:
-            report.sent(index, surely_not=True)
-            text = f"no AMQP message can be made of it: {error}"
-            report.settle(index, Failed(Rejected(text, code="invalid_message")))
-        except Exception as error:  # noqa: BLE001 - whatever else the library runs into is the connection's end
-            return error
-        return None
-
-    def _settle_rest(self, connection: Connection, report: Report, ends: Sequence[BaseException]) -> None:
+    def _settle_rest(self, connection: Connection, report: Report) -> None:
         """The channel is over: by the network, or because the broker refused one message."""
-        refusal = next((end for end in ends if isinstance(end, ChannelClosed)), None)
-        error = channel_fault(refusal or ends[0])
-        if refusal is not None:
+        error = connection.ended.result()
+        if isinstance(error, PermanentError):
             culprit = _culprit(report, error.message)
             if culprit is not None:
                 report.blame(culprit, error)
@@ -179,12 +159,27 @@ class AmqpSink:
         return error
 
 
-def _unroutable(exchange: str, routing_key: str, error: PublishError) -> Rejected:
-    where = f"exchange {exchange!r} with routing key {routing_key!r}"
+def _settle(connection: Connection, flight: Flight, letters: Mapping[int, Letter], report: Report) -> None:
+    """Settles what the broker has answered by now."""
+    confirms = connection.confirms
+    for tag, (index, letter) in enumerate(letters.items(), start=flight.first):
+        taken = confirms.taken(tag)
+        if taken is False:
+            text = "the broker did not take the message (basic.nack)"
+            report.settle(index, Failed(TransientError(text, code="nack")))
+        elif (reply := flight.returned.get(letter.message_id)) is not None:
+            report.settle(index, Failed(_unroutable(letter.target, reply)))
+        elif taken:
+            report.settle(index, ACCEPTED)
+    confirms.land(flight)
+
+
+def _unroutable(target: AmqpTarget, reply: str) -> Rejected:
+    where = f"exchange {target.exchange!r} with routing key {target.routing_key!r}"
     return Rejected(
-        f"no queue gets a message of {where} ({error.args[0]}); bind a queue, or set mandatory: false",
+        f"no queue gets a message of {where} ({reply}); bind a queue, or set mandatory: false",
         code="unroutable",
-        context={"exchange": exchange, "routing_key": routing_key},
+        context={"exchange": target.exchange, "routing_key": target.routing_key},
     )
 
 

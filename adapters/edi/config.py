@@ -75,6 +75,12 @@ class EdiOptions(_Options):
         ge=0,
         description="From despatch to arrival, for despatch advices that announce no arrival.",
     )
+    acknowledgement_due: Duration | None = Field(
+        None,
+        gt=0,
+        description="Writing: how long after a document is delivered its functional acknowledgement (CONTRL, "
+        "997) must have come; then it is an exception. Default: none is waited for.",
+    )
     sender: Party | None = Field(None, description="Writing: our id, unless the payload has it.")
     receiver: Party | None = Field(None, description="Writing: the partner's id, unless the payload has it.")
     max_size: Size = Field(_LARGEST, gt=0, description="The largest file that is read.")
@@ -83,6 +89,11 @@ class EdiOptions(_Options):
 class EdifactOptions(EdiOptions):
     """Options of the format edifact."""
 
+    acknowledge: Literal["contrl", "none"] = Field(
+        "contrl",
+        description="How interchanges are answered: by CONTRL, where a route sends their events back; none: "
+        "such a route sends nothing.",
+    )
     charset: Charset | None = Field(
         None,
         description="Character set, whatever UNB says; default: what UNB says, or UTF-8 where it is that "
@@ -97,6 +108,11 @@ class EdifactOptions(EdiOptions):
 class X12Options(EdiOptions):
     """Options of the format x12."""
 
+    acknowledge: Literal["997", "none"] = Field(
+        "997",
+        description="How interchanges are answered: by 997, or TA1 where the interchange itself is at fault, "
+        "where a route sends their events back; none: such a route sends nothing.",
+    )
     charset: Literal["utf-8", "iso-8859-1"] | None = Field(
         None,
         description="How text is encoded; default: UTF-8 where it is that, else ISO 8859-1 (reading), "

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from datetime import datetime
 from typing import Any
 
 from adapters.edi.config import EdifactOptions, EdiOptions, X12Options
 from adapters.edi.edifact import contrl
 from adapters.edi.edifact import order_writer as edifact_order
 from adapters.edi.interchange import Standard
-from adapters.edi.outgoing import refuse
+from adapters.edi.outgoing import control_of, numbered, refuse
 from adapters.edi.x12 import acknowledgement
 from adapters.edi.x12 import order_writer as x12_order
+from canonical.ledger import Control
 
 __all__ = ["EdifactFormatter", "X12Formatter"]
 
@@ -26,6 +28,14 @@ class EdifactFormatter:
     def __init__(self, options: EdifactOptions) -> None:
         self._options = options
 
+    def control(self, payload: Any) -> Control:
+        """See ``canonical.ports.InterchangeFormatter``."""
+        return control_of(payload, self._options, "edifact")
+
+    def interchange(self, payload: Any, reference: str, prepared_at: datetime) -> bytes:
+        """See ``canonical.ports.InterchangeFormatter``."""
+        return self.format(numbered(payload, reference, prepared_at))
+
     def format(self, payload: Any) -> bytes:
         """Raises Invalid when the payload is neither, or has what EDIFACT has no form for."""
         return _written(payload, self._options, "edifact", edifact_order.write_order, contrl.acknowledge)
@@ -38,6 +48,14 @@ class X12Formatter:
 
     def __init__(self, options: X12Options) -> None:
         self._options = options
+
+    def control(self, payload: Any) -> Control:
+        """See ``canonical.ports.InterchangeFormatter``."""
+        return control_of(payload, self._options, "x12")
+
+    def interchange(self, payload: Any, reference: str, prepared_at: datetime) -> bytes:
+        """See ``canonical.ports.InterchangeFormatter``."""
+        return self.format(numbered(payload, reference, prepared_at))
 
     def format(self, payload: Any) -> bytes:
         """Raises Invalid when the payload is neither, or has what X12 has no form for."""

@@ -9,14 +9,16 @@ from collections.abc import Iterator
 from typing import Final
 from zoneinfo import ZoneInfo
 
-from msgspec import Struct
+from msgspec import Struct, field
 
+from adapters.edi import acknowledged
 from adapters.edi.config import EdiOptions
 from adapters.edi.dialect import Dialect
 from adapters.edi.finding import Findings, Lines, Severity
 from adapters.edi.interchange import Interchange, Message
 from adapters.edi.reading import Document, Reading
 from canonical import catalogue
+from canonical.ledger import Answer
 
 __all__ = ["Judge", "Judged"]
 
@@ -25,10 +27,14 @@ _MOST_FAULTY: Final = 200
 
 
 class Judged(Struct, kw_only=True):
-    """An interchange with its documents, each with the message that it is from; none if it is rejected."""
+    """An interchange with its documents, each with the message that it is from; none if it is rejected.
+
+    ``answers`` are what it says of interchanges of ours.
+    """
 
     interchange: Interchange
     documents: list[tuple[Message, Document]]
+    answers: list[Answer] = field(default_factory=list)
 
     @property
     def accepted(self) -> bool:
@@ -66,9 +72,10 @@ class Judge:
                     text = f"interchange {interchange.reference!r} is there twice in this file"
                     interchange.findings.error("interchange_repeated", text, interchange.place)
                 known.add(interchange.identity)
-            documents = list(self._documents(interchange))
+            answers: list[Answer] = []
+            documents = list(self._documents(interchange, answers))
             rejected = interchange.findings.failed
-            yield Judged(interchange=interchange, documents=[] if rejected else documents)
+            yield Judged(interchange=interchange, documents=[] if rejected else documents, answers=answers)
             faulty += rejected
             if faulty >= _MOST_FAULTY:
                 text = f"{faulty} interchanges of the file cannot be taken; what follows is not read"
@@ -83,10 +90,15 @@ class Judge:
             interchange=Interchange(standard=self._dialect.standard, findings=findings), documents=[]
         )
 
-    def _documents(self, interchange: Interchange) -> Iterator[tuple[Message, Document]]:
+    def _documents(
+        self, interchange: Interchange, answers: list[Answer]
+    ) -> Iterator[tuple[Message, Document]]:
         for message in interchange.messages:
             if message.end == message.start:
                 continue  # it has no end, which is told already
+            if message.type in acknowledged.READ:
+                answers += acknowledged.answers_of(interchange, message, interchange.tokens(message))
+                continue
             segments = self._dialect.checked(interchange, message, self._options)
             mapper = self._dialect.mappers.get(message.type)
             if message.type in self._options.ignore or mapper is None:

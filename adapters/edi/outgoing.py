@@ -1,7 +1,7 @@
 """What goes out: the envelope of a document, as its payload and the options say.
 
-Control references are the caller's: the hub has to allocate them, in the transaction that makes the document
-due, so that they grow without a gap and a second attempt sends the same bytes.
+Control references are the hub's to allocate, unless the payload has one: in the transaction that writes the
+document down, so that they grow without a gap and a second attempt sends the same bytes.
 """
 
 from __future__ import annotations
@@ -13,15 +13,29 @@ from typing import Any, Final, NoReturn
 from msgspec import Struct
 
 from adapters.edi.config import EdiOptions, Party
+from adapters.edi.interchange import Standard
 from canonical import catalogue
 from canonical.attributes import timestamp
 from canonical.errors import Invalid
+from canonical.ledger import Control
 
-__all__ = ["ENVELOPE", "Envelope", "checked_order", "day_of", "gtin_digits", "refuse"]
+__all__ = [
+    "ENVELOPE",
+    "Envelope",
+    "checked_order",
+    "control_of",
+    "day_of",
+    "gtin_digits",
+    "numbered",
+    "parties",
+    "refuse",
+]
 
 ENVELOPE: Final = "interchange"
 """The member of a payload that says what its envelope needs."""
 
+_HIGHEST: Final[Mapping[Standard, int]] = {"edifact": 10**14 - 1, "x12": 10**9 - 1}
+"""The largest control reference: 14 characters (0020), 9 digits (I12)."""
 _ORDER: Final = "procurement.order.issued"
 _BESIDE: Final = (ENVELOPE, "buyer", "issued_at")
 """What an order's payload may have beside the data of its event."""
@@ -49,25 +63,57 @@ class Envelope(Struct, frozen=True, kw_only=True):
 
         An answer goes back to where the interchange came from, and has its reference unless told another.
         """
-        if not isinstance(payload, Mapping):
-            refuse("", "must be an object")
-        told = payload.get(ENVELOPE) or {}
-        if not isinstance(told, Mapping):
-            refuse(
-                f"/{ENVELOPE}", "must be an object with reference, and sender, receiver, prepared_at, test"
-            )
-        back = answering or {}
+        told, back = _told(payload), answering or {}
         reference = told.get("reference") or back.get("reference")
         if not reference:
             text = "is missing: the control reference is for the caller to allocate"
             refuse(f"/{ENVELOPE}/reference", text)
+        sender, receiver = parties(told, options, back)
         return cls(
-            sender=_party(told, "sender", options.sender or _id(back, "receiver")),
-            receiver=_party(told, "receiver", options.receiver or _id(back, "sender")),
+            sender=sender,
+            receiver=receiver,
             reference=str(reference),
             prepared_at=_prepared(told.get("prepared_at")),
             test=bool(told.get("test") or back.get("test") or options.mode == "test"),
         )
+
+
+def control_of(payload: Any, options: EdiOptions, standard: Standard) -> Control:
+    """What an order or an answer is numbered by. Raises Invalid when that is not told."""
+    told = _told(payload)
+    answers = "outcome" in payload
+    sender, receiver = parties(told, options, payload if answers else {})
+    return Control(
+        standard=standard,
+        sender=sender.id,
+        receiver=receiver.id,
+        highest=_HIGHEST[standard],
+        reference=str(told.get("reference") or ""),
+        answer_due_s=None if answers else options.acknowledgement_due,
+    )
+
+
+def numbered(payload: Any, reference: str, prepared_at: datetime) -> dict[str, Any]:
+    """The payload with a reference and a time in its envelope; a time that it has stays."""
+    told = _told(payload)
+    return {**payload, ENVELOPE: {"prepared_at": prepared_at, **told, "reference": reference}}
+
+
+def parties(told: Mapping[str, Any], options: EdiOptions, back: Mapping[str, Any]) -> tuple[Party, Party]:
+    """Sender and receiver: as the payload says, or the options; an answer goes back. Raises Invalid."""
+    return (
+        _party(told, "sender", options.sender or _id(back, "receiver")),
+        _party(told, "receiver", options.receiver or _id(back, "sender")),
+    )
+
+
+def _told(payload: Any) -> Mapping[str, Any]:
+    if not isinstance(payload, Mapping):
+        refuse("", "must be an object")
+    told = payload.get(ENVELOPE) or {}
+    if not isinstance(told, Mapping):
+        refuse(f"/{ENVELOPE}", "must be an object with reference, and sender, receiver, prepared_at, test")
+    return told
 
 
 def _id(data: Mapping[str, Any], name: str) -> Party | None:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
+
 from adapters.mqtt.config import MqttOptions, MqttTarget
 from canonical.ports import Sink, Source
+from canonical.probing import Step
 from canonical.spec import AdapterContext, AdapterSpec, Guarantees, SinkTraits
 
 __all__ = ["SPEC"]
@@ -21,6 +24,12 @@ def _sink(options: MqttOptions, context: AdapterContext) -> Sink:
     return MqttSink(options, context)
 
 
+def _probe(options: MqttOptions, context: AdapterContext) -> AsyncIterator[Step]:
+    from adapters.mqtt.probe import probe
+
+    return probe(options, context)
+
+
 SPEC = AdapterSpec(
     kind="mqtt",
     summary="MQTT 5 and 3.1.1 brokers: QoS 1 in, acknowledged after the commit, and QoS 1 out",
@@ -30,6 +39,7 @@ SPEC = AdapterSpec(
     target=MqttTarget,
     guarantees=Guarantees(redelivers=True, back_pressure=True, stable_ids=True),
     traits=SinkTraits(ordered=True, max_batch=500),
+    probe=_probe,
     example="""\
 adapters:
   brno-broker:

@@ -43,7 +43,16 @@ adapters:
     plant: aachen
     url: https://mes.example.com/api
     token: ${file:secrets/mes-token}
-    format: {kind: json}
+    format:
+      kind: json
+      events:
+        - type: production.order.completed
+          data:
+            order: payload.order
+            item: payload.item
+            good: {value: payload.good, uom: '"H87"'}
+            scrap: {value: payload.scrap, uom: '"H87"'}
+            completed_at: payload.changed_at
     poll:
       path: confirmations
       every: 30s
@@ -52,7 +61,7 @@ adapters:
       cursor: {query: since, from: item.changed_at}
   shop:                                 # a source: POST /v1/webhooks/shop
     kind: rest
-    format: {kind: json}
+    format: {kind: cloudevents}
     webhook:
       verify: {kind: standard-webhooks, secret: "${file:secrets/shop-webhook}"}
   erp:                                  # a sink

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
+
 from adapters.sftp.config import SftpConfig
 from canonical.exchange.options import FileTarget
 from canonical.ports import Sink, Source
+from canonical.probing import Step
 from canonical.spec import AdapterContext, AdapterSpec, Guarantees, SinkTraits
 
 __all__ = ["SPEC"]
@@ -22,6 +25,16 @@ def _sink(settings: SftpConfig, context: AdapterContext) -> Sink:
     return SftpSink(settings, context)
 
 
+async def _probe(settings: SftpConfig, context: AdapterContext) -> AsyncIterator[Step]:
+    from adapters.sftp.remote import RemoteFolder
+    from canonical.probing import by_folder
+
+    folder = RemoteFolder(settings, context.name, ())
+    await folder.prepare()
+    async for step in by_folder(folder, settings.url, settings.pick_up, context):
+        yield step
+
+
 SPEC = AdapterSpec(
     kind="sftp",
     summary="Files on an SFTP server: picked up whole and archived after the commit; uploaded by rename",
@@ -32,6 +45,7 @@ SPEC = AdapterSpec(
     # A file stays where it is until it is committed, and keeps its id as long as it is not written.
     guarantees=Guarantees(redelivers=True, back_pressure=True, stable_ids=True),
     traits=SinkTraits(ordered=True, max_batch=100, lookup=True),
+    probe=_probe,
     example="""\
 adapters:
   nordstahl-inbox:                      # a source
@@ -40,9 +54,9 @@ adapters:
     url: sftp://edi@sftp.nordstahl.example.com/out
     host_key: ${file:secrets/nordstahl.pub}       # a line of `ssh-keyscan`, or SHA256:…
     key: ${file:secrets/nordstahl-key}            # or password
-    format: {kind: json}
+    format: {kind: edifact}
     pick_up:
-      match: ["*.json"]
+      match: ["*.edi"]
       every: 1m
   nordstahl-outbox:                     # a sink
     kind: sftp
@@ -53,6 +67,6 @@ adapters:
 routes:
   orders-to-nordstahl:
     on: [procurement.order.issued]
-    to: {adapter: nordstahl-outbox, name: "{data.order}.json"}
+    to: {adapter: nordstahl-outbox, name: "{data.purchase_order}.json"}
 """,
 )

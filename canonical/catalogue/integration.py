@@ -104,17 +104,20 @@ class MessageReplayed(Value, frozen=True, kw_only=True):
 
 
 class ExceptionChanged(Value, frozen=True, kw_only=True):
-    """A business exception moved on; `priority` counts from 1, the most urgent."""
+    """A business exception moved on; `priority` counts from 1, the most urgent, `summary` is for people."""
 
     exception: Code
     status: Literal["open", "assigned", "resolved", "reopened"]
     queue: Code
     priority: Annotated[int, Meta(ge=1)]
     resolution: Text | None = None
+    summary: Text | None = None
 
 
 class SlaBreached(Value, frozen=True, kw_only=True):
-    """A service level was missed: `threshold` and `observed` in the metric's unit, `window` in seconds."""
+    """A service level was missed, or is kept again: `threshold` and `observed` in the metric's unit (a share,
+    or seconds), `window` in seconds. Without `status` it was missed.
+    """
 
     sla: Code
     metric: Code
@@ -123,6 +126,7 @@ class SlaBreached(Value, frozen=True, kw_only=True):
     window: Seconds
     plant: PlantCode | None = None
     domain: Code | None = None
+    status: Literal["breached", "recovered"] | None = None
 
 
 TYPES = (
@@ -164,6 +168,6 @@ TYPES = (
         key="X",
         model=SlaBreached,
         subject="sla",
-        summary="A service level was missed.",
+        summary="A service level was missed, or is kept again.",
     ),
 )

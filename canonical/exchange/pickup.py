@@ -8,6 +8,7 @@ process ended is taken again under the same id, known as a duplicate, and moved 
 from __future__ import annotations
 
 import asyncio
+import hashlib
 from collections import deque
 from collections.abc import AsyncIterator, Sequence
 from datetime import UTC, datetime
@@ -20,6 +21,7 @@ from canonical.exchange.options import PickUp
 from canonical.exchange.putaway import Pick, PutAway, Refusal
 from canonical.exchange.readiness import Choice, Readiness
 from canonical.exchange.watchlist import Watchlist
+from canonical.ledger import FileEntry
 from canonical.ports import Inbound, Outcome, RawMessage
 from canonical.spec import AdapterContext
 
@@ -253,7 +255,16 @@ class PickUpSource:
             self._settling.extend(zip(picks, outcomes, strict=True))
             self._wake.set()
 
-        return Inbound(messages=messages, ack=ack)
+        files = [self._file(pick.entry, message.body) for pick, message in zip(picks, messages, strict=True)]
+        return Inbound(messages=messages, ack=ack, files=files)
+
+    def _file(self, entry: Entry, body: bytes) -> FileEntry:
+        return FileEntry(
+            path=f"{self._where}/{entry.name}",
+            size_bytes=entry.size_bytes,
+            changed_ns=entry.mtime_ns,
+            sha256=hashlib.sha256(body).digest(),
+        )
 
     async def _give(
         self, picks: Sequence[Pick], messages: Sequence[RawMessage], *, settles: bool = True

@@ -52,7 +52,10 @@ def refusal_of(outcome: Outcome) -> Refusal | None:
     details = tuple(f"{where}: {what}" for where, what in outcome.errors[:_MOST_DETAILS])
     match outcome.status:
         case "invalid":
-            return Refusal("its content cannot be read as what it should be", f"{_AGAIN}{kept}.", details)
+            what = "its content cannot be read as what it should be"
+            if outcome.positions:
+                what = "what it holds was rejected"
+            return Refusal(what, f"{_AGAIN}{kept}.", details)
         case "conflict":
             return Refusal(
                 "its content has the identity of something that was taken in before with other content",
@@ -128,7 +131,9 @@ class PutAway:
     async def _move(self, entry: Entry, into: str, reason: bytes = b"") -> str:
         for name in free_names(entry.name, self._clock()):
             to = f"{into}/{name}"
-            if await self._folder.stat(to) is not None:
+            if (there := await self._folder.stat(to)) is not None:
+                if entry.same_version(there) and await self._moved_before(entry, to):
+                    return to
                 continue
             if reason:  # before the move: a refused file is never without its reason
                 await self._folder.write(to + REASON, reason)
@@ -139,6 +144,15 @@ class PutAway:
             await self._is_ours(entry, to)
             return to
         raise Exists(f"{self._where}/{into} has no free name left for {entry.name!r}; clear it out")
+
+    async def _moved_before(self, entry: Entry, to: str) -> bool:
+        """Whether a process ended between the two halves of this very move; does the second half then."""
+        content = await self._folder.read(to, entry.size_bytes)
+        if content != await self._folder.read(entry.name, entry.size_bytes):
+            return False
+        if entry.same_version(await self._folder.stat(entry.name)):
+            await self._folder.remove(entry.name)
+        return True
 
     async def _is_ours(self, entry: Entry, at: str) -> bool:
         """Whether what was moved is what was taken; if not, it is put back."""

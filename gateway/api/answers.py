@@ -143,7 +143,7 @@ def page(request: Request, items: Sequence[Any], following: str | None) -> Respo
     return json({"items": items, "next": following}, headers=headers)
 
 
-def as_cursor(*parts: int | str) -> str:
+def as_cursor(*parts: float | str) -> str:
     """A cursor of several parts; nobody is meant to read it."""
     return base64.urlsafe_b64encode(msgspec.msgpack.encode(parts)).decode().rstrip("=")
 

@@ -18,7 +18,7 @@ from gateway.problems import Problem
 from gateway.projections.search import Filters, Hit
 from gateway.selection import Moment, Selection, filters_of
 
-__all__ = ["Position", "api", "event_for", "shown", "visible"]
+__all__ = ["Position", "api", "event_for", "sees_event", "shown", "visible"]
 
 api = APIRouter(tags=["events"], responses=ERRORS)
 

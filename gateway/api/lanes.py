@@ -28,7 +28,7 @@ from gateway.problems import Problem
 from router import lanes as kept
 from router.lanes import Entry, Lane
 
-__all__ = ["api"]
+__all__ = ["api", "sees_lane"]
 
 api = APIRouter(tags=["lanes"], responses=ERRORS)
 
@@ -79,14 +79,15 @@ async def _seen(
             return kept.page(transaction, route=route, plants=plants, after=start, limit=size)
 
         read = await store.read(work)
-        found += [lane for lane in read if _sees(principal, lane.head)]
+        found += [lane for lane in read if sees_lane(principal, lane.head)]
         if len(read) < size:
             break
         after = (read[-1].head.position, read[-1].head.route, read[-1].head.key)
     return found[:limit]
 
 
-def _sees(principal: Principal, head: Entry) -> bool:
+def sees_lane(principal: Principal, head: Entry) -> bool:
+    """Whether the lane with that head is of the key's plants and domains."""
     if principal.domains is None:
         return principal.sees(head.plant or None)
     return principal.sees(head.plant or None, decode(head.event).domain or "-")
@@ -123,7 +124,7 @@ async def release(request: Request, principal: Annotated[Principal, Depends(requ
         raise Problem(
             404, "not_found", f"nothing with the key {wanted.key!r} is blocked on route {wanted.route!r}"
         )
-    if not _sees(principal, heads[0]):
+    if not sees_lane(principal, heads[0]):
         raise forbidden("the lane is of a plant or domain that is not the key's")
     waiting = await hub.lanes_release(wanted.route, wanted.key, by=principal.name)
     return json({"route": wanted.route, "key": wanted.key, "released": waiting})

@@ -1,4 +1,4 @@
-"""The API's own pages: what this is, its OpenAPI document, and a listing of it that loads nothing else."""
+"""The API's own pages: its OpenAPI document, and a listing of it that loads nothing else."""
 
 from __future__ import annotations
 
@@ -11,31 +11,27 @@ from fastapi import APIRouter, Depends, Request
 from starlette.responses import HTMLResponse, Response
 
 from gateway import openapi
-from gateway.auth import Principal, authenticated
+from gateway.auth import Principal, authenticated, principal_of, session_of
+from gateway.console.assets import address
+from gateway.console.guard import to_login
+from gateway.console.pages import HEADERS
 
 __all__ = ["api"]
 
 api = APIRouter(include_in_schema=False)
 
-Anybody = Annotated[Principal, Depends(authenticated)]
-
 _HEAD = (
     '<!doctype html><html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width">'
 )
-_START = (
-    f"{_HEAD}<title>Crossplant</title><h1>Crossplant</h1>"
-    "<p>This is the gateway of an integration hub. Its HTTP API is below <code>/v1</code>; it takes API "
-    "keys: <code>Authorization: Bearer KEY</code>.</p>"
-    "<p>On the hub's own machine <code>crossplant keys create NAME --role viewer --data DIR</code> makes "
-    'one. With it, <a href="/docs">/docs</a> lists the API and <a href="/openapi.json">/openapi.json</a> '
-    'describes it for programs. <a href="/readyz">/readyz</a> tells whether the hub is ready.</p></html>'
-)
 
 
-@api.get("/")
-async def start() -> Response:
-    """A page for whoever comes by."""
-    return HTMLResponse(_START)
+async def _somebody(request: Request) -> Principal:
+    """By a key, or a browser by its session. Raises Problem 401, 429."""
+    session = None if "authorization" in request.headers else session_of(request)
+    return await authenticated(request) if session is None else principal_of(session.key)
+
+
+Anybody = Annotated[Principal, Depends(_somebody)]
 
 
 @api.get("/openapi.json")
@@ -45,9 +41,16 @@ async def described(request: Request, principal: Anybody) -> Response:
 
 
 @api.get("/docs")
-async def docs(request: Request, principal: Anybody) -> Response:
-    """The same for people."""
-    return HTMLResponse(_document(request)[1])
+async def docs(request: Request) -> Response:
+    """The same for people; a browser without a session is sent to the login."""
+    if "authorization" not in request.headers and session_of(request) is None and _browser(request):
+        return to_login(request)
+    await _somebody(request)
+    return HTMLResponse(_document(request)[1], headers=HEADERS)
+
+
+def _browser(request: Request) -> bool:
+    return "text/html" in request.headers.get("accept", "")
 
 
 def _document(request: Request) -> tuple[bytes, str]:
@@ -63,7 +66,9 @@ def _document(request: Request) -> tuple[bytes, str]:
 def _listing(document: dict[str, Any]) -> Iterator[str]:
     info = document["info"]
     title = escape(f"{info['title']} {info['version']}")
-    yield f"{_HEAD}<title>{title}</title><h1>{title}</h1>"
+    yield f'{_HEAD}<title>{title}</title><link rel="icon" href="{address("icon.svg")}">'
+    yield f'<link rel="stylesheet" href="{address("console.css")}">'
+    yield f'<main class="reference"><p><a href="/">Console</a></p><h1>{title}</h1>'
     yield f"<p>{escape(info.get('description', ''))}</p><ul>"
     paths = sorted(document["paths"].items())
     for path, operations in paths:
@@ -75,7 +80,7 @@ def _listing(document: dict[str, Any]) -> Iterator[str]:
     for path, operations in paths:
         for method, operation in operations.items():
             yield from _operation(f"{method.upper()} {path}", operation)
-    yield "</html>"
+    yield "</main></html>"
 
 
 def _operation(name: str, operation: dict[str, Any]) -> Iterator[str]:
@@ -92,4 +97,4 @@ def _operation(name: str, operation: dict[str, Any]) -> Iterator[str]:
     for kind, content in operation.get("requestBody", {}).get("content", {}).items():
         shown = content.get("example") or content.get("schema", {})
         text = msgspec.json.format(msgspec.json.encode(shown), indent=2).decode()
-        yield f"<p>Body, <code>{escape(kind)}</code>:</p><pre>{escape(text)}</pre>"
+        yield f'<p>Body, <code>{escape(kind)}</code>:</p><pre tabindex="0">{escape(text)}</pre>'

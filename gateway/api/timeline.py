@@ -18,7 +18,7 @@ from gateway.auth import READ, Principal, hub_of, require
 from gateway.hub import Hub
 from gateway.trail import Trail
 
-__all__ = ["api"]
+__all__ = ["api", "sees_raw"]
 
 api = APIRouter(tags=["events"], responses=ERRORS)
 
@@ -36,7 +36,7 @@ async def timeline(
     of these with the same key)."""
     hub = hub_of(request)
     item = await event_for(hub, principal, position)
-    raw = await hub.journal.raw(position) if _sees_raw(hub, principal, item) else None
+    raw = await hub.journal.raw(position) if sees_raw(hub, principal, item) else None
     trails, letters = await trail.read(hub, item)
     seen, cause = visible(principal), item.event.causationid
     causes = await hub.search.identified(cause, seen=seen, limit=_RELATED) if cause else []
@@ -54,7 +54,7 @@ async def timeline(
     )
 
 
-def _sees_raw(hub: Hub, principal: Principal, item: Recorded) -> bool:
+def sees_raw(hub: Hub, principal: Principal, item: Recorded) -> bool:
     """A message may hold events of several plants and domains: only those who may see all of them see it."""
     if principal.everywhere:
         return True

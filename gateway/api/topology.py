@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Annotated, Any
+from urllib.parse import urlencode
 
+import apsw
 from fastapi import APIRouter, Depends, Request
 from starlette.responses import Response
 
 from gateway.api.answers import ERRORS, json
+from gateway.api.services import answered
 from gateway.auth import ADMIN, READ, Principal, forbidden, hub_of, require
 from gateway.hub import Adapter, Hub
 from gateway.metrics import Snapshot
+from gateway.projections.services import questions
 from router.engine import Engine
 
 __all__ = ["api"]
@@ -23,8 +28,12 @@ _FRESH_S = 1.0
 
 @api.get("/v1/plants", summary="The plants")
 async def plants(request: Request, principal: Reader) -> Response:
-    """Those of the key, with their adapters."""
+    """Those of the key: their adapters, what other systems call them (`codes`), and how much the normalised
+    services know of them (`counts`, of the key's domains only)."""
     hub = hub_of(request)
+    await hub.services.caught_up()
+    counts = await hub.services.read(partial(_counted, hub, principal))
+    codes = await hub.crosswalks.list(domain="plant", status="approved")
     items = [
         {
             "plant": name,
@@ -32,11 +41,23 @@ async def plants(request: Request, principal: Reader) -> Response:
             "timezone": str(plant.timezone),
             "legal_entity": plant.legal_entity,
             "adapters": sorted(each.name for each in hub.adapters.values() if each.plant == name),
+            "codes": [{"system": row.system, "code": row.value} for row in codes if row.canonical == name],
+            "counts": {what: of.get(name, 0) for what, of in counts.items()},
+            "links": {what: f"/v1/{what}?{urlencode({'plant': name})}" for what in counts},
         }
         for name, plant in hub.deployment.plants.items()
         if principal.sees(name)
     ]
-    return json({"items": items, "next": None})
+    return answered(request, {"items": items, "next": None})
+
+
+def _counted(hub: Hub, principal: Principal, connection: apsw.Connection) -> dict[str, dict[str, int]]:
+    """How many things each service that the key may see has, by plant."""
+    return {
+        name: questions.counted(connection, service, "plant")
+        for name, service in hub.services.services.items()
+        if principal.domains is None or service.domain in principal.domains
+    }
 
 
 @api.get("/v1/adapters", summary="The adapters and their health")

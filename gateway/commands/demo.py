@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -18,6 +19,16 @@ if TYPE_CHECKING:
 __all__ = ["demo"]
 
 _LINE_EVERY_S = 5.0
+_GUIDE = """\
+Open the console in a browser and log in with the key, or ask in another terminal:
+  CROSSPLANT_URL={url} CROSSPLANT_API_KEY={key} crossplant events --follow
+On purpose, so that there is something to see:
+  - after 8 s the ERP is away for 4 s: what goes there waits, and is delivered when it is back
+  - orders and despatch advices with item codes that nobody knows yet are parked; they go on by themselves
+    as soon as somebody adds the code to the crosswalk (A-9999, NS-S960-4, LF-M20X99)
+  - cut messages, cut files and documents that the ERP refuses are dead letters
+  - partners send advices twice (answered, taken once), cut off (refused, answered, sent again) and late\
+"""
 
 
 def demo(
@@ -38,11 +49,11 @@ def demo(
     log_level: LogLevel = "error",
     log_format: LogFormat = "auto",
 ) -> None:
-    """Starts a simulated company (two plants, an ERP, a WMS) and the hub between them, over real protocols.
+    """Starts a simulated company (three plants, two partners, the systems above) and the hub between them.
 
-    Prints where the gateway is and a fresh admin key; progress goes to stderr. Ctrl-C ends it. Some of it
-    goes wrong on purpose: cut messages (dead letters), an unknown code (parked), an ERP that is away (its
-    routes wait). At the end the company's own ledger is settled: exits with 1 when anything is lost.
+    All over real protocols, on this machine only. Prints where the console is and a fresh admin key; progress
+    goes to stderr. Ctrl-C ends it. Some of it goes wrong on purpose, which is told at the start. At the end
+    the company's own ledger is settled: exits with 1 when anything is lost.
 
     \b
     crossplant demo
@@ -59,7 +70,7 @@ def demo(
     def ready(url: str, key: str) -> None:
         show(f"console: {url}/")
         show(f"key: {key}")
-        say(f"try: CROSSPLANT_URL={url} CROSSPLANT_API_KEY={key} crossplant events --follow")
+        say(_GUIDE.format(url=url, key=key))
         say("Ctrl-C ends it" if for_s is None else f"it ends after {for_s:g} s")
 
     wanted = Demo(for_s=for_s, port=port, data_dir=data)
@@ -99,23 +110,28 @@ class Progress:
 
 
 def _line(passed_s: float, numbers: Tally) -> str:
-    by_adapter = ", ".join(f"{kind} {number}" for kind, number in numbers.by_adapter.items())
     return (
-        f"{passed_s:4.0f} s   accepted {sum(numbers.by_adapter.values())} ({by_adapter})   "
+        f"{passed_s:4.0f} s   accepted {sum(numbers.by_adapter.values())} ({_listed(numbers.by_adapter)})   "
         f"delivered {sum(numbers.delivered.values())}   waiting {numbers.backlog}   "
         f"parked {numbers.parked}   dead letters {numbers.dead_letters}"
     )
+
+
+def _listed(numbers: Mapping[str, int]) -> str:
+    return ", ".join(f"{name} {number}" for name, number in numbers.items())
 
 
 def _tell(outcome: Outcome) -> None:
     from gateway.commands.terminal import say
 
     summary = outcome.summary
-    accepted = sum(summary["accepted"]["by_adapter"].values())
-    documents = ", ".join(f"{system} {number}" for system, number in summary["delivered_by_system"].items())
+    accepted, delivered = summary["accepted"], summary["delivered"]
     say(
-        f"accepted {accepted}, delivered {sum(summary['delivered'].values())} ({documents}), "
-        f"parked {summary['parked']}, dead letters {summary['dead_lettered']}, lost {summary['lost']}"
+        f"accepted {sum(accepted['by_adapter'].values())}: {_listed(accepted['by_adapter'])}; "
+        f"as {_listed(accepted['by_format'])}"
     )
+    systems = _listed(summary["delivered_by_system"])
+    say(f"delivered {sum(delivered.values())} on {len(delivered)} routes: {systems}")
+    say(f"parked {summary['parked']}, dead letters {summary['dead_lettered']}, lost {summary['lost']}")
     for fault in outcome.faults:
         say(fault)

@@ -2,40 +2,15 @@
 
 from __future__ import annotations
 
-import json
-import re
 import sys
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
-from typing import Any
+
+from canonical.commands import say, show, show_json, visible
 
 __all__ = ["details", "moment", "say", "show", "show_json", "show_table", "visible"]
 
-_CONTROL = re.compile("[\x00-\x08\x0a-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
 _CELL = 72
-
-
-def visible(value: object) -> str:
-    """The value as one line of text; control characters, which could steer a terminal, are escaped."""
-    text = "" if value is None else value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
-    return _CONTROL.sub(lambda found: found[0].encode("unicode_escape").decode(), text)
-
-
-def show(text: str = "", *, end: str = "\n") -> None:
-    """A line of data, to stdout at once."""
-    sys.stdout.write(f"{text}{end}")
-    sys.stdout.flush()
-
-
-def say(text: str) -> None:
-    """A message for people, to stderr."""
-    sys.stderr.write(f"{text}\n")
-    sys.stderr.flush()
-
-
-def show_json(value: Any, *, compact: bool = False) -> None:
-    """A JSON value to stdout: indented, or in one line."""
-    show(json.dumps(value, ensure_ascii=False, indent=None if compact else 2))
 
 
 def show_table(headings: Sequence[str], rows: Iterable[Sequence[object]], *, none: str = "none") -> None:

@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import threading
-import time
-from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
@@ -19,10 +17,10 @@ from typing import TypeVar
 import apsw
 import structlog
 
-from canonical.errors import TransientError
 from canonical.ports import Recorded
 from canonical.spec import Log
 from gateway.projections import questions
+from gateway.projections.following import WAIT_S, Behind, Follower
 from gateway.projections.index import Index
 from gateway.projections.questions import Filters, Hit
 from router.journal import Journal, JournalCorrupt
@@ -31,18 +29,7 @@ __all__ = ["Behind", "Filters", "Hit", "Search"]
 
 T = TypeVar("T")
 EVERYTHING = Filters()
-_BUFFERED = 5000
-_BATCH = 2000
-_WAIT_S = 2.0
-_LINGER_S = 0.025
-_RETRY_S = 1.0
 _FORGET_EVERY_S = 60.0
-
-
-class Behind(TransientError):
-    """The index has not caught up with the journal in time; an answer might lack something."""
-
-    code = "index_behind"
 
 
 class Search:
@@ -51,18 +38,10 @@ class Search:
     def __init__(self, folder: Path, log: Log | None = None) -> None:
         self._path = folder / "search.db"
         self._log: Log = log or structlog.get_logger()
-        self._buffer: deque[Sequence[Recorded]] = deque()
-        self._buffered = 0
-        self._missed = True
-        self._wake = asyncio.Event()
-        self._advanced = asyncio.Event()
-        self._asked = asyncio.Event()
-        self._waiting = 0
+        self._follower = Follower("search", self, self._log, idle=self.forget, idle_every_s=_FORGET_EVERY_S)
         self._local = threading.local()
         self._readers: list[apsw.Connection] = []
-        self._task: asyncio.Task[None] | None = None
         self._file: Index | None = None
-        self._forgot_s = time.monotonic()
 
     # ── life ─────────────────────────────────────────────────────────────────────────────────────
 
@@ -74,8 +53,7 @@ class Search:
         self._file = await self._in_writer(self._open)
         if self._index.position > journal.head:  # the journal was restored from a backup
             await self._in_writer(self._renew)
-        journal.subscribe(self._committed)
-        self._task = asyncio.create_task(self._run(), name="search")
+        self._follower.start(journal)
 
     def _open(self) -> Index:
         try:
@@ -103,11 +81,10 @@ class Search:
 
     async def close(self) -> None:
         """Ends it; what it has not taken in, it takes in at the next start."""
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
-            self._task = None
-            await self._in_writer(self._index.close)
+        await self._follower.stop()
+        if self._file is not None:
+            await self._in_writer(self._file.close)
+            self._file = None
             self._writer.shutdown()
             self._pool.shutdown()
             for connection in self._readers:
@@ -120,74 +97,12 @@ class Search:
 
     # ── following ────────────────────────────────────────────────────────────────────────────────
 
-    def _committed(self, recorded: Sequence[Recorded]) -> None:
-        """Called in the loop with each commit; beyond a bound it reads the journal instead."""
-        if self._missed or self._buffered + len(recorded) > _BUFFERED:
-            self._missed = True
-        else:
-            self._buffer.append(recorded)
-            self._buffered += len(recorded)
-        self._wake.set()
-
-    async def _run(self) -> None:
-        while True:
-            try:
-                self._wake.clear()
-                await self._linger()
-                taken, reached = await self._take()
-                if reached > self._index.position:
-                    await self._in_writer(partial(self._index.add, taken, reached))
-                    self._advanced.set()
-                    self._advanced = asyncio.Event()
-                elif not self._missed and not self._buffer:
-                    await self._idle()
-            except Exception as error:  # noqa: BLE001 - a full disk, say: the next attempt may do better
-                self._log.error("search_held_up", error=repr(error), retry_in_s=_RETRY_S)
-                self._missed = True
-                await asyncio.sleep(_RETRY_S)
-
-    async def _linger(self) -> None:
-        """Lets small commits gather, as long as nobody waits for them: a transaction each would cost much."""
-        if self._missed or not self._buffer or self._buffered >= _BATCH:
-            return
-        try:
-            async with asyncio.timeout(_LINGER_S):
-                await self._asked.wait()
-        except TimeoutError:
-            return
-
-    async def _take(self) -> tuple[Sequence[Recorded], int]:
-        """What comes next, and how far it goes: from memory, or from the journal after falling behind."""
-        if not self._missed:
-            taken: list[Recorded] = []
-            while self._buffer and len(taken) < _BATCH:
-                taken += self._buffer.popleft()
-            self._buffered -= len(taken)
-            return taken, taken[-1].position if taken else self._index.position
-        self._buffer.clear()
-        self._buffered = 0
-        head = self._journal.head
-        if self._index.position >= head:
-            self._missed = False  # nothing was committed since the line above
-            return (), self._index.position
-        try:
-            return await self._journal.events(self._index.position, limit=_BATCH)
-        except JournalCorrupt as error:
-            self._log.error("journal_corrupt", reader="search", first=error.first, last=error.last)
-            return (), error.last
-
-    async def _idle(self) -> None:
-        if time.monotonic() - self._forgot_s >= _FORGET_EVERY_S:
-            await self.forget()
-        try:
-            async with asyncio.timeout(_FORGET_EVERY_S):
-                await self._wake.wait()
-        except TimeoutError:
-            return
+    async def add(self, recorded: Sequence[Recorded], reached: int) -> None:
+        """For the follower."""
+        await self._in_writer(partial(self._index.add, recorded, reached))
 
     async def forget(self) -> None:
         """Removes what the journal has removed."""
-        self._forgot_s = time.monotonic()
         try:
             oldest, _ = await self._journal.events(0, limit=1)
         except JournalCorrupt:
@@ -202,26 +117,9 @@ class Search:
 
     # ── asking ───────────────────────────────────────────────────────────────────────────────────
 
-    async def caught_up(self, within_s: float = _WAIT_S) -> None:
+    async def caught_up(self, within_s: float = WAIT_S) -> None:
         """Returns once everything that is committed now is in the index. Raises Behind."""
-        head = self._journal.head
-        if self._index.position >= head:
-            return
-        self._waiting += 1
-        self._asked.set()
-        try:
-            async with asyncio.timeout(within_s):
-                while self._index.position < head:
-                    await self._advanced.wait()
-        except TimeoutError:
-            raise Behind(
-                f"the index is at position {self._index.position} of {head}: ask again in a moment",
-                retry_after_s=within_s,
-            ) from None
-        finally:
-            self._waiting -= 1
-            if not self._waiting:
-                self._asked.clear()
+        await self._follower.caught_up(within_s)
 
     async def page(self, filters: Filters, *, after: int = 0, limit: int = 100) -> list[int]:
         """Positions after one, ascending. Raises Behind."""

@@ -12,9 +12,11 @@ from msgspec import Struct, field
 
 from canonical.errors import Invalid, TransientError
 from canonical.event import Event
+from canonical.ledger import Earlier, FileEntry, InterchangeEntry
 from canonical.ports import Outcome, RawMessage, Recorded, Store, Transaction
 
 __all__ = [
+    "Claim",
     "Header",
     "IngestBatch",
     "Journal",
@@ -39,11 +41,31 @@ Within = Callable[[Transaction, Sequence[Outcome]], Sequence[Outcome]]
 (dead letters of what is invalid or in conflict); returns the outcomes, completed."""
 
 
+class Claim(Struct, frozen=True, kw_only=True):
+    """A line of a ledger that a batch asks for: a file as a whole, or an interchange in it.
+
+    ``message`` is the message's index in the batch. An interchange covers its events from ``first`` up to
+    ``last`` and, when it is rejected, its ``fault``; ``repeated`` is its entry's, with a complete envelope.
+    """
+
+    message: int
+    entry: FileEntry | InterchangeEntry
+    first: int = 0
+    last: int = 0
+    fault: int = 0
+    repeated: Callable[[Earlier], Event] | None = None
+
+
 class IngestBatch(Struct, frozen=True, kw_only=True):
-    """What commits together. ``state`` replaces the source's and the decoder's durable state."""
+    """What commits together. ``state`` replaces the source's and the decoder's durable state.
+
+    ``ledger`` asks, in order of the messages, which files and interchanges were taken in before; what they
+    cover is then not recorded again.
+    """
 
     adapter: str
     messages: Sequence[Message]
+    ledger: Sequence[Claim] = ()
     state: Mapping[str, bytes] = field(default_factory=dict)
     within: Within | None = None
 
@@ -64,13 +86,15 @@ class Header(Struct, frozen=True, kw_only=True):
 class Settlement(Struct, frozen=True, kw_only=True):
     """What a route finished: its cursor, and the deliveries since the last settlement.
 
-    ``delivered`` are positions with their receipts, ``attempts`` those that took more than one.
+    ``delivered`` are positions with their receipts, ``attempts`` those that took more than one,
+    ``measured`` is what the observer made of them, kept with them as it is.
     """
 
     route: str
     position: int
     delivered: Sequence[tuple[int, str]] = ()
     attempts: Mapping[int, int] = field(default_factory=dict)
+    measured: object = None
     at: float = 0.0
 
 

@@ -29,6 +29,7 @@ class Identities:
         self._window_s = window_s
         self._sources: dict[str, int] = _numbers(connection)
         self._live: list[str] = []
+        self.registered: list[str] = []
 
     def key(self, event: Event) -> tuple[int, str]:
         """(number of the source, id). Registers a source that is new."""
@@ -41,12 +42,18 @@ class Identities:
             ).fetchone()
             assert row is not None
             number = self._sources[event.source] = int(row[0])
+            self.registered.append(event.source)
         return number, event.id
 
     def forget_sources(self) -> None:
         """After a rollback: numbers given in it are not in the database."""
         self._sources = _numbers(self._connection)
         self._live = []
+
+    def undo(self) -> None:
+        """Forgets the sources ``registered`` since that list was cleared: their statements are undone."""
+        for source in self.registered:
+            self._sources.pop(source, None)
 
     @staticmethod
     def hash(event: Event) -> int:

@@ -16,7 +16,8 @@ class Retention:
     """Time and size limits. Never drops an event that a route or projection still needs.
 
     ``keep_after()`` gives the lowest position that some reader beside the routes has reached
-    (projections); routes' cursors are read from the store.
+    (projections); routes' cursors are read from the store. ``before`` runs in the transaction first: who
+    counts what is in the journal takes it over there.
     """
 
     def __init__(
@@ -25,11 +26,14 @@ class Retention:
         retain_s: float = 30 * 86400.0,
         size_bytes: int = 20 * 1000**3,
         keep_after: Callable[[], int | None] = lambda: None,
+        before: Callable[[Transaction], object] = lambda _: None,
     ) -> None:
         self.retain_s, self.size_bytes, self.keep_after = retain_s, size_bytes, keep_after
+        self.before = before
 
     def apply(self, transaction: Transaction) -> bool:
         """Removes what may go; returns whether there is room for more."""
+        self.before(transaction)
         horizon = self._horizon(transaction)
         too_old = time.time() - self.retain_s
         over = self._used(transaction) > self.size_bytes
@@ -40,7 +44,10 @@ class Retention:
         )
         if rows:
             transaction.execute("DELETE FROM bundles WHERE first BETWEEN ? AND ?", (rows[0][0], rows[-1][0]))
-            transaction.execute("DELETE FROM deliveries WHERE last <= ?", (rows[-1][1],))
+            transaction.execute(  # the newest row stays, so that no id is given twice
+                "DELETE FROM deliveries WHERE last <= ? AND id < (SELECT max(id) FROM deliveries)",
+                (rows[-1][1],),
+            )
         return not over or self._used(transaction) <= self.size_bytes
 
     def _horizon(self, transaction: Transaction) -> int:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import apsw
 
 from canonical.errors import ConfigError
+from router.journal.ledger import LEDGERS
 
 __all__ = ["VERSION", "prepare"]
 
@@ -35,6 +36,7 @@ _TABLES = (
         id INTEGER PRIMARY KEY, route TEXT NOT NULL, first INTEGER NOT NULL, last INTEGER NOT NULL,
         at REAL NOT NULL, detail BLOB NOT NULL)""",
     "CREATE INDEX IF NOT EXISTS deliveries_by_route ON deliveries (route, first, last)",
+    *LEDGERS,
 )
 
 

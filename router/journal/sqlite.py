@@ -20,6 +20,7 @@ from canonical.ports import Outcome, RawMessage, Recorded, Transaction
 from router.journal import Header, IngestBatch, Message, Settlement, reading
 from router.journal.bundle import pack
 from router.journal.identities import Identities
+from router.journal.ledger import Hearing
 from router.journal.retention import Retention
 from router.journal.schema import prepare
 from router.journal.writer import Writer
@@ -46,7 +47,11 @@ class _Append:
         self._batch, self._journal = batch, journal
 
     def run(self, transaction: Transaction) -> Sequence[Outcome]:
-        return self._journal._append(self._batch, transaction)
+        try:
+            return self._journal._append(self._batch, transaction)
+        except Exception:
+            self._journal._identities.undo()  # the sources that it registered are undone with it
+            raise
 
 
 class SQLiteJournal:
@@ -173,17 +178,20 @@ class SQLiteJournal:
 
     def _append(self, batch: IngestBatch, transaction: Transaction) -> Sequence[Outcome]:
         """Tells new from known, gives positions, runs the caller's statements."""
+        self._identities.registered.clear()
+        hearing = Hearing(transaction, batch, time.time()) if batch.ledger else None
+        messages = hearing.messages if hearing else batch.messages
         outcomes: list[Outcome] = []
         fresh: list[Event] = []
         kept: list[RawMessage] = []
         rows: list[tuple[int, str, int, int]] = []
-        events = [event for message in batch.messages for event in message.events]
+        events = [event for message in messages for event in message.events]
         keys = [self._identities.key(event) for event in events]
         hashes = [self._identities.hash(event) for event in events]
         known = dict(self._identities.known(keys)) if keys else {}
         here: dict[tuple[int, str], tuple[int, int]] = {}
         index = 0
-        for message in batch.messages:
+        for message in messages:
             positions: list[int] = []
             first_known: int | None = None
             conflicts: list[tuple[str, str]] = []
@@ -207,6 +215,9 @@ class SQLiteJournal:
                 kept.append(message.raw)
         if rows:
             self._identities.remember(rows)
+        if hearing:
+            new = {(event.source, event.id): at for event, (*_, at) in zip(fresh, rows, strict=True)}
+            outcomes = hearing.conclude(outcomes, lambda event: new.get((event.source, event.id)))
         for part, state in batch.state.items():
             transaction.execute(
                 "INSERT INTO states VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET state = excluded.state",
@@ -319,10 +330,10 @@ def _outcome(
     errors = tuple(error for fault in message.invalid for error in (fault.errors or (("", fault.message),)))
     if positions:
         return Outcome(status="accepted", positions=tuple(positions), errors=tuple(conflicts) + errors)
+    if message.invalid:
+        return Outcome(status="invalid", errors=errors + tuple(conflicts))
     if conflicts:
         return Outcome(status="conflict", errors=tuple(conflicts))
-    if message.invalid:
-        return Outcome(status="invalid", errors=errors)
     if known is not None:
         return Outcome(status="duplicate", positions=(known,))
     return Outcome(status="ignored")
@@ -330,5 +341,7 @@ def _outcome(
 
 def _delivery_row(settlement: Settlement) -> tuple[Any, ...]:
     positions = [position for position, _ in settlement.delivered]
-    detail = msgspec.msgpack.encode((settlement.delivered, settlement.attempts))
+    detail = msgspec.msgpack.encode(
+        (settlement.delivered, settlement.attempts, settlement.measured, settlement.position)
+    )
     return settlement.route, min(positions), max(positions), settlement.at, detail

@@ -209,6 +209,18 @@ def test_groups_are_listed_and_retried_at_a_rate(running: RunningHub) -> None:
     assert running.cli("dead-letters", "retries", "--stop", str(retried["id"])).code == 1
 
 
+def test_exceptions_are_listed_taken_on_and_resolved(running: RunningHub) -> None:
+    until(running, "exceptions", "list", shows="completions")
+    task = running.cli("exceptions", "list", "--json").json()[0]
+    number = str(task["id"])
+    assert "night shift" in running.cli("exceptions", "assign", number, "night shift").err
+    assert running.cli("exceptions", "comment", number, "asked the ERP's team").code == 0
+    assert "asked the ERP's team" in running.cli("exceptions", "show", number).out
+    assert running.cli("exceptions", "resolve", number, "--resolution", "known").code == 0
+    assert running.cli("exceptions", "resolve", number, "--resolution", "known").code == 1
+    assert running.cli("exceptions", "show", "999").code == 1
+
+
 def test_dead_letters_are_listed_shown_and_discarded(running: RunningHub) -> None:
     until(running, "dead-letters", "list", shows="completions")
     listed = running.cli("dead-letters", "list", "--json").json()

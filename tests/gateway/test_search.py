@@ -118,8 +118,8 @@ async def test_it_forgets_what_the_journal_forgot(tmp_path: Path) -> None:
 async def test_a_burst_beyond_its_buffer_is_read_from_the_journal(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("gateway.projections.search._BUFFERED", 10)
     async with Rig(tmp_path) as rig:
+        monkeypatch.setattr(rig.search._follower, "_most", 10)
         held = asyncio.Event()
         hand_over = rig.search._in_writer
 
@@ -129,12 +129,12 @@ async def test_a_burst_beyond_its_buffer_is_read_from_the_journal(
 
         monkeypatch.setattr(rig.search, "_in_writer", slowly)
         await rig.say(50)
-        assert rig.search._missed
+        assert rig.search._follower.lagging
         held.set()
         assert len(await rig.search.page(Filters())) == 50
         await rig.say(3)
         assert len(await rig.search.page(Filters())) == 53
-        await eventually(lambda: not rig.search._missed)
+        await eventually(lambda: not rig.search._follower.lagging)
 
 
 async def test_an_answer_that_would_lack_something_is_refused(
@@ -157,7 +157,7 @@ async def test_an_answer_that_would_lack_something_is_refused(
 async def test_a_full_disk_holds_it_up_and_it_goes_on_by_itself(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("gateway.projections.search._RETRY_S", 0.02)
+    monkeypatch.setattr("gateway.projections.following._RETRY_S", 0.02)
     async with Rig(tmp_path) as rig:
         failing = True
         add = rig.search._index.add

@@ -6,6 +6,8 @@ import asyncio
 from pathlib import Path
 from typing import ClassVar
 
+import pytest
+
 from canonical.errors import Rejected, TransientError
 from canonical.ports import Accepted, Delivery, Failed, Recorded, SinkOutcome, Unknown
 from canonical.spec import SinkTraits
@@ -215,6 +217,18 @@ async def test_a_lagging_route_catches_up_from_the_journal(tmp_path: Path) -> No
         await until(lambda: len(sink.accepted) == 6000, 30)
         await until(lambda: not engine.feed.lagging)
     assert len(set(sink.numbers)) == 6000
+
+
+async def test_an_ordered_sink_gets_its_next_call_as_soon_as_the_last_one_is_over(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("router.engine._IDLE_S", 3600.0)  # nothing but the end of a call wakes the engine
+    sink = ScriptedSink()
+    async with running(tmp_path) as rig:
+        await rig.start(route(), sink, SinkTraits(ordered=True, max_batch=1))
+        await rig.append(*(order(n, f"o{n}") for n in range(20)))
+        await until(lambda: len(sink.accepted) == 20, 30)
+    assert sink.numbers == list(range(20))
 
 
 async def test_a_commit_that_is_read_before_it_is_announced_is_taken_once(tmp_path: Path) -> None:

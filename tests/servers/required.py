@@ -18,7 +18,7 @@ def requires_server(name: str) -> None:
     """Returns when the server is installed; else the test is reported as *not run*, by name, with the reason.
 
     With CROSSPLANT_REQUIRE_SERVICES=1 it fails instead. Names: "mosquitto", "mosquitto_pub", "curl",
-    "sshd", "node-opcua", "rabbitmq".
+    "sshd", "node-opcua", "rabbitmq", "chromium", "axe-core".
     """
     reason = _missing(name)
     if reason is None:
@@ -58,6 +58,11 @@ def _missing(name: str) -> str | None:
         case "rabbitmq":
             found = _find("rabbitmq-server") and _find("epmd")
             return None if found else "rabbitmq-server is not installed (Debian: rabbitmq-server)"
+        case "chromium":
+            return None if _find("chromium") else "chromium is not installed (Debian: chromium)"
+        case "axe-core":
+            installed = (PEERS / "node_modules" / "axe-core" / "axe.min.js").is_file()
+            return None if installed else "the npm peers are not installed (npm ci in tests/peers)"
         case "node-opcua":
             if _find("node") is None:
                 return "node is not installed (Debian: nodejs and npm)"

@@ -30,7 +30,7 @@ class Desk:
             type="production.order.released",
             key=key,
             at=self.moments.next(),
-            document=document,
+            documents=(document,) if document else (),
         )
         self.ledger.record_sent(fact)
         self.ledger.record_safe(fact)

@@ -53,7 +53,10 @@ async def test_the_same_key_and_body_get_the_same_answer_and_make_one_document(e
     other = await erp.post({**ORDER, "reference": "AAC-2"}, key="k2")
     assert first == again == (201, {"number": "100", "kind": "confirmations", "idempotency_key": "k1"})
     assert other[1]["number"] == "101"
-    assert erp.system.report() == {"documents": 2, "repeated": 1, "unexpected": 0, "refused": 0, "failed": 0}
+    counts = {"documents": 2, "doubled": 0, "repeated": 1, "unexpected": 0, "refused": 0, "failed": 0}
+    assert erp.system.report() == counts
+    await erp.post(ORDER, key="k3")
+    assert erp.system.report()["doubled"] == 1
 
 
 @pytest.mark.parametrize(

@@ -21,7 +21,7 @@ def fact(key: str = "AAC-1", document: Document | None = None, at: datetime = NO
         type="production.order.released",
         key=key,
         at=at,
-        document=document,
+        documents=(document,) if document else (),
     )
 
 

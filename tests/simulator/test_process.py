@@ -30,8 +30,8 @@ async def test_all_protocols_bring_what_the_ledger_says_and_nothing_is_lost(
     assert account["lost"] == 0, account["lost_facts"]
     assert account["unexpected"] == 0
     assert account["producing"] is False
-    assert set(account["sent"]["by_adapter"]) == {"opcua", "mqtt", "rest"}
-    assert account["sent"]["by_format"].keys() == {"value", "json"}
+    assert set(account["sent"]["by_adapter"]) == {"opcua", "mqtt", "rest", "sftp", "files"}
+    assert account["sent"]["by_format"].keys() == {"value", "json", "csv", "edifact", "x12"}
     assert account["shown"] >= account["safe"] > 100
     assert account["on_purpose"]["malformed"] == len(hub.malformed)
     assert hub.units == {

@@ -46,7 +46,7 @@ def test_every_file_is_read_or_refused_with_fault_segment_and_place(row: dict[st
     report = read(body, converting=True)
     accepted = {event.causationid for event in report.events if event.causationid}
     refused = [finding for finding in report.findings if finding.severity == "error"]
-    assert accepted or refused
+    assert accepted or refused or any(finding.code == "acknowledgement" for finding in report.findings)
     for finding in refused:
         assert finding.message
         assert finding.segment, finding

@@ -16,7 +16,7 @@ README = (FOLDER / "README.md").read_text(encoding="utf-8")
 FINDING = re.compile(
     r"""(?:error|warning|info|_note|_fault|_count|_agree|_refused|Finding\(code=|_rubbish\(found,)\(?\s*"([a-z_]+)","""
     r"""|(?:note|once|add)\(\s*[\w."]+,\s*"([a-z_]+)","""
-    r"""|"([a-z]+_[a-z]+)" if kept else "([a-z]+_[a-z]+)\""""
+    r"""|"([a-z]+_[a-z]+)" if (?:kept|earlier\.same) else "([a-z]+_[a-z]+)\""""
 )
 
 
@@ -41,7 +41,8 @@ def test_every_finding_is_told() -> None:
 
 def test_the_examples_can_be_used() -> None:
     blocks = [yaml.safe_load(block) for block in re.findall(r"```yaml\n(.*?)```", README, re.DOTALL)]
-    inbox, routes = blocks[0]["adapters"]["nordstahl-inbox"], blocks[1]["routes"]
+    inbox, routes = blocks[0]["adapters"]["nordstahl-inbox"], blocks[2]["routes"]
+    EdifactOptions(**blocks[1]["partners"]["nordstahl"]["edifact"])
     formats = [inbox["format"], *(route["format"] for route in routes.values())]
     for options in formats:
         EdifactOptions(**{name: value for name, value in options.items() if name != "kind"})

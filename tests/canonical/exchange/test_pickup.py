@@ -94,6 +94,17 @@ async def test_nothing_in_the_archive_is_overwritten(shelf: Shelf, hub: TellingH
     assert shelf.content(f"archive/{other}") == b"new"
 
 
+async def test_a_move_that_was_cut_short_leaves_no_second_copy(
+    shelf: Shelf, hub: TellingHub, source: Make
+) -> None:
+    """Where a rename is a link and a removal, the process may end in between."""
+    shelf.put("a.txt", b"content")
+    shelf.files["archive/a.txt"] = shelf.files["a.txt"]
+    async with hub.runs(source()):
+        await eventually(lambda: shelf.names() == [])
+    assert shelf.names("archive") == ["a.txt"]
+
+
 @pytest.mark.parametrize("status", ["invalid", "conflict"])
 async def test_what_the_hub_refuses_goes_to_error_with_a_reason(
     shelf: Shelf, hub: TellingHub, source: Make, status: Any

@@ -1,0 +1,1 @@
+"""Measurements of the product beside its peers, interleaved on one machine: ``make bench``."""

@@ -1,0 +1,128 @@
+"""The journal beside an append of the same bytes and one fdatasync a batch."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import tempfile
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+
+from bench.contest import Arena, Options, Run
+from bench.measure import Sample, per_100k
+from bench.workload import payload, topic
+from canonical import catalogue
+from canonical.event import Event, encode_lines, new_id
+from canonical.ports import RawMessage
+from router.journal import IngestBatch, Message
+from router.journal.sqlite import SQLiteJournal
+
+__all__ = ["journal"]
+
+_GOALS = {100: (0.55, 0.75), 500: (0.30, 0.40)}
+
+
+def _message(number: int) -> Message:
+    """A reading as the hub commits it: the raw message and its event."""
+    now, name = datetime.now(UTC), f"press-{number % 20}/temperature"
+    raw = RawMessage(
+        adapter="floor",
+        id=new_id(),
+        body=payload(number),
+        received_at=now,
+        attributes={"topic": topic(number, "acme"), "qos": 1, "mid": number % 65_535},
+    )
+    event = Event(
+        id=raw.id,
+        source="/plants/brno/adapters/floor",
+        type=catalogue.full_name("telemetry.measurement.recorded"),
+        time=now,
+        recordedtime=now,
+        subject=name,
+        plantid="brno",
+        domain="telemetry",
+        partitionkey=f"E:{name}",
+        srcmsgid=raw.id,
+        data={
+            "tag": name,
+            "value": 20.5,
+            "uom": "CEL",
+            "quality": "good",
+            "source_time": "2026-03-31T10:00:00Z",
+        },
+    )
+    return Message(raw=raw, events=[event])
+
+
+def _batches(count: int, size: int) -> list[list[Message]]:
+    return [[_message(at + n) for n in range(size)] for at in range(0, count, size)]
+
+
+def _ours(folder: Path, count: int, size: int) -> Run:
+    numbers = itertools.count()
+
+    async def run() -> Sample:
+        place = folder / f"journal-{size}-{next(numbers)}"
+        place.mkdir()
+        opened = SQLiteJournal(place)
+        await opened.open()
+        try:
+            batches = _batches(count, size)
+            cpu_s, began = time.process_time(), time.perf_counter()
+            for messages in batches:
+                await opened.append(IngestBatch(adapter="floor", messages=messages))
+            passed = time.perf_counter() - began
+            cpu_s = time.process_time() - cpu_s
+        finally:
+            await opened.close()
+        return Sample(value=count / passed, cpu_s_per_100k=per_100k(cpu_s, count))
+
+    return run
+
+
+def _raw(folder: Path, count: int, size: int) -> Run:
+    async def run() -> Sample:
+        pieces = [
+            encode_lines(event for message in messages for event in message.events)
+            for messages in _batches(count, size)
+        ]
+        path = folder / "raw.log"
+        descriptor = os.open(path, os.O_CREAT | os.O_TRUNC | os.O_WRONLY | os.O_APPEND)
+        try:
+            cpu_s, began = time.process_time(), time.perf_counter()
+            for piece in pieces:
+                os.write(descriptor, piece)
+                os.fdatasync(descriptor)
+            passed = time.perf_counter() - began
+            cpu_s = time.process_time() - cpu_s
+        finally:
+            os.close(descriptor)
+        return Sample(value=count / passed, cpu_s_per_100k=per_100k(cpu_s, count))
+
+    return run
+
+
+@asynccontextmanager
+async def journal(options: Options) -> AsyncIterator[list[Arena]]:
+    """Events a second, one append after the other, nothing else in the process."""
+    count = 10_000 if options.quick else 50_000
+    note = (
+        "Ours also keeps each raw message, deduplicates, and gives positions; events are encoded within its "
+        "time, and beforehand for the raw append."
+    )
+    with tempfile.TemporaryDirectory(prefix="crossplant-bench-") as place:
+        folder = Path(place)
+        yield [
+            Arena(
+                name=f"journal, batches of {size}",
+                unit="events/s",
+                runs={"ours": _ours(folder, count, size), "append + fdatasync": _raw(folder, count, size)},
+                note=note,
+                gate=gate,
+                goal=goal,
+            )
+            for size, (gate, goal) in _GOALS.items()
+        ]

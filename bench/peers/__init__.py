@@ -1,0 +1,1 @@
+"""What the product is compared with, as programs of their own."""

@@ -1,0 +1,23 @@
+"""All that the console serves."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from fastapi import APIRouter
+
+from gateway.console import assets, codes, door, levels, live, overview, timeline, topology, workbench
+
+__all__ = ["ROOMS"]
+
+ROOMS: Final[tuple[APIRouter, ...]] = (
+    assets.api,
+    door.api,
+    live.api,
+    overview.api,
+    timeline.api,
+    workbench.api,
+    codes.api,
+    levels.api,
+    topology.api,
+)

@@ -1,0 +1,162 @@
+"""From an event to the entries that it makes: which things it is about, and what is taken of its data."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any, Final
+
+from canonical import catalogue
+from canonical.event import Event
+from canonical.ports import Recorded
+from gateway.projections.services.entry import Entry, happened, seconds
+from gateway.projections.services.fold import at_path
+from gateway.projections.services.service import SEPARATOR, Part, Service
+
+__all__ = ["DID_NOT_OCCUR", "REASON", "Taking"]
+
+REASON: Final = "correctionreason"
+"""Extension of an event with ``correctsid``: ``incorrect_data`` (its data take the place of the corrected
+event's; also when it is left out) or ``did_not_occur`` (nothing takes its place)."""
+DID_NOT_OCCUR: Final = "did_not_occur"
+
+
+class _Plan:
+    """What one service takes of one type."""
+
+    def __init__(self, service: Service, type_: str) -> None:
+        self.service = service
+        self.stamp = service.stamp_of(catalogue.get(type_).suffix)
+        reads = service.types[type_]
+        names = {path.partition(".")[0] for each in reads for path in (*each.fields.values(), *each.keep)}
+        names |= {path.partition(".")[0] for part in service.identity for path in part.paths}
+        names |= {each.by for each in service.each}
+        self.names = frozenset(names - {"subject"})
+        self.only_last = service.keep == 0 and service.families is None
+
+    def families(self, event: Event) -> Iterator[tuple[str, dict[str, Any]]]:
+        """(family, data) of each thing that the event is about."""
+        if self.service.families is not None:
+            yield from self.service.families(event)
+            return
+        family = _family(self.service.identity, event)
+        if family is not None:
+            yield family, self.of(event)
+
+    def of(self, event: Event) -> dict[str, Any]:
+        """The data that the service reads."""
+        names = self.names
+        return {name: value for name, value in event.data.items() if name in names}
+
+    def note(
+        self, item: Recorded, last: dict[tuple[str, str, str | None], tuple[float, _Plan, Recorded]]
+    ) -> None:
+        """Keeps the event if it is the last one of its thing and plant so far; positions grow."""
+        family = _family(self.service.identity, item.event)
+        if family is not None:
+            key = (self.service.name, family, item.event.plantid)
+            stamp, known = self.stamped(item), last.get(key)
+            if known is None or stamp >= known[0]:
+                last[key] = (stamp, self, item)
+
+    @staticmethod
+    def entry(item: Recorded, stamp: float, data: dict[str, Any]) -> Entry:
+        """An event's entry."""
+        event = item.event
+        at = happened(event)
+        return Entry(
+            item.position, stamp, at, event.plantid, event.source, event.type, event.id, event.subject, data
+        )
+
+    def stamped(self, item: Recorded) -> float:
+        """The entry's place in the service's order."""
+        match self.stamp:
+            case "position":
+                return float(item.position)
+            case "time":
+                return happened(item.event)
+            case "revision":
+                return _revision(item.event.data.get("revision"))
+            case path:
+                return seconds(at_path(item.event.data, path)) or happened(item.event)
+
+
+def _family(identity: Sequence[Part], event: Event) -> str | None:
+    parts: list[str] = []
+    for part in identity:
+        value = _first(part, event)
+        if not value and not part.optional:
+            return None
+        parts.append(value.replace(SEPARATOR, " "))
+    return SEPARATOR.join(parts)
+
+
+def _first(part: Part, event: Event) -> str:
+    for path in part.paths:
+        value = event.subject if path == "subject" else at_path(event.data, path)
+        if value is not None and value != "":
+            return str(value)
+    return ""
+
+
+def _revision(value: Any) -> float:
+    text = str(value)
+    return float(text) if text.isascii() and text.isdigit() and len(text) < 16 else 0.0
+
+
+class Taking:
+    """What services take of the journal."""
+
+    def __init__(self, services: Sequence[Service]) -> None:
+        self._plans: dict[str, list[_Plan]] = {}
+        for service in services:
+            for type_ in service.types:
+                self._plans.setdefault(type_, []).append(_Plan(service, type_))
+
+    @property
+    def types(self) -> frozenset[str]:
+        """The CloudEvents types that are read at all."""
+        return frozenset(self._plans)
+
+    def entries(self, item: Recorded) -> Iterator[tuple[Service, str, Entry]]:
+        """(service, family, entry) of everything that an event says."""
+        if _says_nothing(item.event):
+            return
+        for plan in self._plans.get(item.event.type, ()):
+            for family, data in plan.families(item.event):
+                yield plan.service, family, plan.entry(item, plan.stamped(item), data)
+
+    def batch(self, items: Iterable[Recorded]) -> dict[tuple[str, str], list[Entry]]:
+        """The entries of many events by (service, family).
+
+        Of services that keep nothing beside the last there is only that, per plant; so a flood of telemetry
+        costs one entry per tag.
+        """
+        found: dict[tuple[str, str], list[Entry]] = {}
+        last: dict[tuple[str, str, str | None], tuple[float, _Plan, Recorded]] = {}
+        for item in items:
+            if _says_nothing(item.event):
+                continue
+            for plan in self._plans.get(item.event.type, ()):
+                if plan.only_last:
+                    plan.note(item, last)
+                    continue
+                for family, data in plan.families(item.event):
+                    entry = plan.entry(item, plan.stamped(item), data)
+                    found.setdefault((plan.service.name, family), []).append(entry)
+        for (name, family, _), (stamp, plan, item) in last.items():
+            entry = plan.entry(item, stamp, plan.of(item.event))
+            found.setdefault((name, family), []).append(entry)
+        return found
+
+    def families(self, event: Event) -> Iterator[tuple[Service, str]]:
+        """(service, family) of everything that an event is about."""
+        if isinstance(event.data, dict):
+            for plan in self._plans.get(event.type, ()):
+                for family, _ in plan.families(event):
+                    yield plan.service, family
+
+
+def _says_nothing(event: Event) -> bool:
+    if event.extensions and event.extensions.get(REASON) == DID_NOT_OCCUR:
+        return True
+    return not isinstance(event.data, dict)

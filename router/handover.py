@@ -1,0 +1,60 @@
+"""A sink as the engine sees it: whatever it does, there is an outcome for each delivery, in time."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from typing import cast
+
+from canonical.errors import CrossplantError, TransientError
+from canonical.ports import Delivery, Failed, Lookup, Sink, SinkOutcome, Unknown
+from canonical.spec import Log, SinkTraits
+from router.work import Work
+
+__all__ = ["Handover"]
+
+SEND_DEADLINE_S = 120.0
+"""A sink has time-outs of its own; this one is for a sink that forgets them."""
+
+
+class Handover:
+    """Asks a sink for what may have arrived, and sends the rest."""
+
+    def __init__(self, route: str, sink: Sink, traits: SinkTraits, log: Log) -> None:
+        self._route, self._sink, self._traits, self._log = route, sink, traits, log
+
+    async def deliver(self, batch: Sequence[tuple[Work, Delivery]]) -> list[SinkOutcome]:
+        """One outcome per delivery, in order."""
+        known = {work.position: await self._ask(delivery) for work, delivery in batch if work.lookup}
+        to_send = [delivery for work, delivery in batch if known.get(work.position) is None]
+        sent = iter(await self._send(to_send) if to_send else [])
+        return [known.get(work.position) or next(sent) for work, _ in batch]
+
+    async def _ask(self, delivery: Delivery) -> SinkOutcome | None:
+        """Whether the sink has what an earlier attempt may have brought; None: it has not, or can't tell."""
+        if not self._traits.lookup:
+            return None
+        try:
+            async with asyncio.timeout(SEND_DEADLINE_S):
+                found = await cast(Lookup, self._sink).lookup(delivery)
+        except TimeoutError:
+            return Unknown(TransientError("the look-up was not answered", code="lookup_timeout"))
+        return Unknown(found.error) if isinstance(found, Failed) else found
+
+    async def _send(self, deliveries: Sequence[Delivery]) -> list[SinkOutcome]:
+        try:
+            async with asyncio.timeout(SEND_DEADLINE_S):
+                outcomes = list(await self._sink.send(deliveries))
+        except TimeoutError:
+            outcomes = []
+        except Exception as error:  # noqa: BLE001 - a fault of the sink's own code must not end the route
+            self._log.error("sink_raised", route=self._route, error=repr(error))
+            failed = (
+                error
+                if isinstance(error, CrossplantError)
+                else TransientError(repr(error), code="sink_raised")
+            )
+            outcomes = [Unknown(failed)] * len(deliveries)
+        missing = len(deliveries) - len(outcomes)
+        silent = Unknown(TransientError("the sink did not say what became of it", code="no_outcome"))
+        return outcomes[: len(deliveries)] + [silent] * missing
