@@ -7,6 +7,7 @@ from typing import Annotated, Any
 import typer
 
 from gateway.commands.asking import DEFAULT_URL, AsJson, KeyFile, Url, ask
+from gateway.commands.edits import approve, edit, edits, withdraw
 from gateway.commands.retries import groups, retries
 
 __all__ = ["dead_letters"]
@@ -225,3 +226,7 @@ def _tell(results: list[Any], *, quiet: bool) -> None:
 
 dead_letters.command("groups", short_help="What failed alike, and how often.")(groups)
 dead_letters.command("retries", short_help="Retries of many: their progress; stops or resumes one.")(retries)
+dead_letters.command("edit", short_help="Proposes other content.")(edit)
+dead_letters.command("edits", short_help="Lists the edits of one.")(edits)
+dead_letters.command("approve", short_help="Lets an edit take effect.")(approve)
+dead_letters.command("withdraw", short_help="Gives an edit up.")(withdraw)

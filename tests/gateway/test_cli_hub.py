@@ -221,6 +221,25 @@ def test_exceptions_are_listed_taken_on_and_resolved(running: RunningHub) -> Non
     assert running.cli("exceptions", "show", "999").code == 1
 
 
+def test_edit_is_proposed_listed_and_not_approved_by_its_author(running: RunningHub, tmp_path: Path) -> None:
+    until(running, "dead-letters", "list", shows="completions")
+    listed = running.cli("dead-letters", "list", "--json").json()
+    letter = next(one for one in listed if one["kind"] == "delivery")
+    number, file = str(letter["id"]), tmp_path / "data.json"
+    file.write_text("no JSON")
+    assert running.cli("dead-letters", "edit", number, file, "--reason", "x").code == 2
+    data = {**letter["event"]["data"], "item": "another"}
+    file.write_text(json.dumps(data))
+    proposed = running.cli("dead-letters", "edit", number, file, "--reason", "wrong item", "--json")
+    assert proposed.code == 0, proposed.err
+    made = proposed.json()
+    assert made["state"] == "proposed"
+    assert "/item" in running.cli("dead-letters", "edits", number).out
+    own = running.cli("dead-letters", "approve", number, str(made["id"]))
+    assert (own.code, "another person" in own.err) == (1, True)
+    assert running.cli("dead-letters", "withdraw", number, str(made["id"])).code == 0
+
+
 def test_dead_letters_are_listed_shown_and_discarded(running: RunningHub) -> None:
     until(running, "dead-letters", "list", shows="completions")
     listed = running.cli("dead-letters", "list", "--json").json()
