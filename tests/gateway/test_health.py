@@ -190,13 +190,16 @@ async def test_adapters_show_health_and_no_options(gate: Gate) -> None:
 
 async def test_plants_name_their_adapters(gate: Gate) -> None:
     shown = (await (await gate.client("viewer")).get("/v1/plants")).json()["items"]
-    assert shown[0] == {
+    named = {name: shown[0][name] for name in ("plant", "name", "timezone", "legal_entity", "adapters")}
+    assert named == {
         "plant": "aachen",
         "name": "Aachen",
         "timezone": "Europe/Berlin",
         "legal_entity": None,
         "adapters": ["mes"],
     }
+    assert shown[0]["links"]["asns"] == "/v1/asns?plant=aachen"
+    assert set(shown[0]["counts"].values()) == {0}
 
 
 async def test_the_docs_load_nothing_from_elsewhere(gate: Gate) -> None:
