@@ -7,11 +7,15 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from canonical.ports import Recorded
 from gateway.projections.services.file import ServiceFile
 from gateway.projections.services.registry import SERVICES
 from gateway.projections.services.snapshots import Snapshots
 from tests.gateway.test_services import adjusted, balance, content, numbered, order, truth, value
+
+pytestmark = pytest.mark.timeout(900)  # a process with its imports per kill
 
 STATUSES = ("released", "running", "held", "resumed", "completed")
 BATCH = 7
@@ -59,12 +63,14 @@ def test_after_any_number_of_kills_nothing_is_missing_or_twice(tmp_path: Path) -
             [sys.executable, "-c", _PROGRAM, str(tmp_path)], stdout=subprocess.PIPE, text=True
         )
         assert process.stdout is not None
-        with process.stdout:
-            for _ in range(chance.randint(3, 25)):
-                position = int(process.stdout.readline() or position)
+        try:
+            with process.stdout:
+                for _ in range(chance.randint(3, 25)):
+                    position = int(process.stdout.readline() or position)
+        finally:
             process.kill()
             kills += 1
-        process.wait(30)
+            process.wait(30)
         for _, copy in Snapshots(tmp_path).listed():  # one by one, whatever was under way
             whole = tmp_path / "try.db"
             whole.write_bytes(copy.read_bytes())
