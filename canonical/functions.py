@@ -10,6 +10,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Sequence
 from decimal import Context, Decimal, Inexact, InvalidOperation
+from fractions import Fraction
 from typing import Any
 
 from cel_expr_python import cel
@@ -23,11 +24,14 @@ NAMES = ("decimal", "lookup", "sum", "unit")
 """What the built-ins are called."""
 
 Lookup = Callable[[str, str, str], str]
-"""(domain, system, canonical value) → the system's code; raises Unresolved."""
+"""(domain, system, canonical value) → the system's code; raises Unresolved.
+
+In domain ``package`` (item, ``CT/EA``) → how many EA are in one CT of it, as a fraction: ``12``, ``1/12``."""
 
 _FAILED = object()
 """What a built-in that failed returns: CEL refuses it as no value of its own, which makes an error there."""
 _DIGITS = 64  # as long as a decimal field of the catalogue may be
+_ROUNDED = Context(prec=34)
 _EXACT = Context(prec=2 * _DIGITS + 20, traps=[InvalidOperation, Inexact])
 
 
@@ -108,8 +112,14 @@ def _double(value: Any) -> float:
     return float(_decimal(value))
 
 
-def _unit(value: Any, source: str, target: str) -> Any:
-    converted = units.convert(_decimal(value), source, target)
+def _unit(value: Any, source: str, target: str, item: str = "") -> Any:
+    number = _decimal(value)
+    if item and source != target:
+        # What is in the item's packages is a lookup, too: as a fraction, so that nothing is rounded before.
+        exact = Fraction(number) * Fraction(_lookup("package", item, f"{source}/{target}"))
+        converted = _ROUNDED.divide(Decimal(exact.numerator), Decimal(exact.denominator))
+    else:
+        converted = units.convert(number, source, target)
     return format(converted, "f") if isinstance(value, str) else float(converted)
 
 
@@ -150,6 +160,8 @@ def declarations() -> list[Any]:
             _unit,
             (_TEXT, [_TEXT, _TEXT, _TEXT]),
             *((_DOUBLE, [kind, _TEXT, _TEXT]) for kind in _NUMBERS),
+            (_TEXT, [_TEXT, _TEXT, _TEXT, _TEXT]),
+            *((_DOUBLE, [kind, _TEXT, _TEXT, _TEXT]) for kind in _NUMBERS),
         ),
         _declared("lookup", _lookup, (_TEXT, [_TEXT, _TEXT, _TEXT])),
     ]

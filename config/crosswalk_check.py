@@ -9,6 +9,7 @@ from config.crosswalks import CrosswalkRow, ambiguous, overlapping, scan
 from config.document import Path
 from config.findings import Finding, did_you_mean
 from config.model import Codes
+from config.packages import PACKAGE
 from config.rule_check import emitted
 from config.view import View
 
@@ -35,7 +36,8 @@ def crosswalk_findings(view: View) -> Iterator[Finding]:
     yield from _outbound(view, rows)
     domains: dict[str, set[str]] = {}
     for row in rows:
-        domains.setdefault(row.system, set()).add(row.domain)
+        if row.domain != PACKAGE:
+            domains.setdefault(row.system, set()).add(row.domain)
     for use in _uses(view) if domains else ():
         yield from _without_rows(view, use, domains)
 

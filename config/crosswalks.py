@@ -15,8 +15,12 @@ from msgspec import Struct
 
 from canonical.values import CODE_DOMAINS
 from config.findings import ConfigErrors, Finding, did_you_mean
+from config.packages import PACKAGE, content
 
-__all__ = ["CrosswalkRow", "ambiguous", "overlapping", "read_crosswalks", "scan"]
+__all__ = ["DOMAINS", "CrosswalkRow", "ambiguous", "overlapping", "parse", "read_crosswalks", "scan"]
+
+DOMAINS = (*CODE_DOMAINS, PACKAGE)
+"""What rows may be about: the domains of codes, and what is in an item's packages (`12 EA` in a `CT`)."""
 
 Status = Literal["draft", "approved", "retired"]
 _NEEDED = ("domain", "system", "value", "canonical")
@@ -45,6 +49,11 @@ class CrosswalkRow(Struct, frozen=True, kw_only=True):
         """When it holds: [from, to)."""
         return self.valid_from or _ALWAYS[0], self.valid_to or _ALWAYS[1]
 
+    @property
+    def effective(self) -> bool:
+        """Whether it says anything: a draft does not, a retired row does of the time until its end."""
+        return self.status == "approved" or (self.status == "retired" and self.valid_to is not None)
+
     def finding(self, message: str, *, warning: bool = False) -> Finding:
         """A finding at this row."""
         severity: Literal["error", "warning"] = "warning" if warning else "error"
@@ -72,14 +81,23 @@ def read_crosswalks(paths: Iterable[Path], zones: Mapping[str, ZoneInfo] | None 
 def scan(path: Path, zones: Mapping[str, ZoneInfo] | None = None) -> tuple[list[CrosswalkRow], list[Finding]]:
     """(rows, findings) of one file: UTF-8 with or without BOM, a header, comma or semicolon."""
     try:
-        text = path.read_bytes().decode("utf-8-sig")
+        body = path.read_bytes()
     except OSError as error:
         return [], [Finding(file=str(path), message=f"cannot be read: {error.strerror}")]
+    return parse(body, str(path), zones)
+
+
+def parse(
+    body: bytes, name: str, zones: Mapping[str, ZoneInfo] | None = None
+) -> tuple[list[CrosswalkRow], list[Finding]]:
+    """The same of a file's content; ``name`` is what findings call it."""
+    try:
+        text = body.decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        return [], [Finding(file=str(path), message=f"is not UTF-8 text (byte {error.start})")]
+        return [], [Finding(file=name, message=f"is not UTF-8 text (byte {error.start})")]
     header = text.partition("\n")[0]
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=";" if ";" in header else ",", strict=True)
-    file = _File(str(path), zones or {})
+    file = _File(name, zones or {})
     try:
         for line, record in _records(reader):
             file.take(line, record)
@@ -167,8 +185,13 @@ def _faults(cells: Mapping[str, str]) -> Iterator[str]:
         if not cells.get(name):
             yield f"{name} is empty"
     domain, status = cells.get("domain", ""), cells.get("status", "")
-    if domain and domain not in CODE_DOMAINS:
-        yield f"unknown domain {domain!r}{did_you_mean(domain, CODE_DOMAINS, otherwise='known')}"
+    if domain and domain not in DOMAINS:
+        yield f"unknown domain {domain!r}{did_you_mean(domain, DOMAINS, otherwise='known')}"
+    if domain == PACKAGE and cells.get("canonical"):
+        try:
+            content(cells["canonical"])
+        except ValueError as error:
+            yield str(error)
     if status and status not in get_args(Status):
         yield f"unknown status {status!r}; known: {', '.join(get_args(Status))}"
 
@@ -190,7 +213,7 @@ def _moment(name: str, text: str, zone: tzinfo) -> datetime | None:
 
 
 def overlapping(rows: Iterable[CrosswalkRow]) -> Iterator[Finding]:
-    """A finding for every approved row that holds at the same time as an earlier one of the same code."""
+    """A finding for every row with effect that holds at the same time as an earlier one of the same code."""
     for earlier, row in _pairs(rows, lambda row: (row.domain, row.system, row.plant, row.value)):
         where = f"{earlier.file}:{earlier.line}" if earlier.file != row.file else f"line {earlier.line}"
         yield row.finding(
@@ -215,10 +238,10 @@ def ambiguous(rows: Iterable[CrosswalkRow]) -> Iterator[Finding]:
 def _pairs(
     rows: Iterable[CrosswalkRow], key: Callable[[CrosswalkRow], object]
 ) -> Iterator[tuple[CrosswalkRow, CrosswalkRow]]:
-    """(earlier, later) approved rows with the same key whose times overlap."""
+    """(earlier, later) rows with effect and the same key, whose times overlap."""
     groups: dict[object, list[CrosswalkRow]] = defaultdict(list)
     for row in rows:
-        if row.status != "approved":
+        if not row.effective:
             continue
         for earlier in groups[key(row)]:
             if earlier.interval[0] < row.interval[1] and row.interval[0] < earlier.interval[1]:

@@ -18,6 +18,7 @@ from config.adapter import AdapterConfig, Codes, FormatConfig, options_model
 from config.part import Name, Part, Timezone
 from config.partner import Partner, PartnerId, agreed
 from config.route import Bound, Retry, Route, Target
+from config.stewardship import AttributeGroup, Stewardship
 
 __all__ = [
     "AdapterConfig",
@@ -37,6 +38,7 @@ __all__ = [
     "Route",
     "Sent",
     "ServiceLevel",
+    "Stewardship",
     "Target",
     "Tls",
 ]
@@ -184,6 +186,9 @@ class Deployment(Part):
     service_levels: dict[Name, ServiceLevel] = Field(default={}, description="What is promised, by name.")
     crosswalks: list[Path] = Field(
         default=[], description="CSV files with crosswalk rows, relative to this file."
+    )
+    stewardship: dict[AttributeGroup, Stewardship] = Field(
+        default={}, description="Who keeps the crosswalk rows of a domain of codes; others are refused."
     )
     tests: list[Case] = Field(default=[], description="The deployment's own tests.")
 

@@ -10,6 +10,7 @@ from fastapi import FastAPI
 from gateway import problems
 from gateway.api import (
     audit,
+    crosswalk_import,
     crosswalks,
     dead_letters,
     edits,
@@ -51,6 +52,7 @@ _RESOURCES = (
     exceptions,
     lanes,
     crosswalks,
+    crosswalk_import,
     topology,
     telemetry,
     services,

@@ -9,17 +9,20 @@ from typing import Any, Protocol
 
 from canonical.ports import Outcome, RawMessage
 from canonical.spec import Health, Log
+from config.crosswalks import CrosswalkRow
 from config.model import AdapterConfig, Deployment
 from deadletter.bulk import Bulk
 from deadletter.edits import Edits
 from deadletter.service import DeadLetters
 from gateway.audit import Audit
+from gateway.crosswalks.importing import Diff, Refuse
 from gateway.exceptions import Exceptions
 from gateway.keys import Keys
 from gateway.metrics import Metrics
 from gateway.projections.search import Search
 from gateway.projections.services.projection import Services
 from router.crosswalk import Crosswalk, Row
+from router.crosswalk_history import Step
 from router.engine import Engine
 from router.journal import Message
 from router.journal.sqlite import SQLiteJournal
@@ -81,8 +84,34 @@ class Crosswalks(Protocol):
 
     async def list(self, **filters: str) -> Sequence[Row]: ...
 
-    async def add(self, row: Row, *, by: str) -> tuple[Row, int]:
-        """The row as kept, and how many lanes it let go. Raises Overlap."""
+    async def add(self, row: Row, *, by: str, why: str = "") -> tuple[Row, int]:
+        """The row as kept, and how many lanes it let go. Raises NotSteward, Overlap."""
+        ...
+
+    async def find(self, identifier: int) -> Row: ...
+
+    async def history(self, identifier: int) -> Sequence[Step]: ...
+
+    async def approve(self, identifier: int, *, by: str, why: str = "") -> tuple[Row, int]:
+        """Likewise, of a draft. Raises LookupError, NotSteward, NotPossible, Overlap."""
+        ...
+
+    async def retire(
+        self, identifier: int, *, by: str, why: str = "", at: float | None = None, never: bool = False
+    ) -> Row:
+        """Ends it. Raises LookupError, NotSteward, NotPossible."""
+        ...
+
+    async def refuse(self, domain: str, *, by: str, act: str, why: str) -> None:
+        """Writes an attempt that was refused into the audit."""
+        ...
+
+    async def compare(self, wanted: Sequence[CrosswalkRow], *, by: str, refuse: Refuse) -> Diff: ...
+
+    async def take(
+        self, wanted: Sequence[CrosswalkRow], *, by: str, expected: str, why: str, refuse: Refuse
+    ) -> tuple[Diff, int]:
+        """Applies what was shown. Raises NotPossible."""
         ...
 
 

@@ -22,6 +22,7 @@ from starlette.types import Scope
 
 from canonical.errors import CrossplantError, Invalid, TransientError, Unauthorized
 from deadletter.service import NotPossible
+from gateway.crosswalks.stewards import NotSteward
 from gateway.keys import KeyConflict
 from router.crosswalk import Overlap
 from router.journal import JournalCorrupt, StorageError
@@ -124,6 +125,8 @@ def _of_error(error: CrossplantError) -> Problem:
             return _storage(error.message)
         case Overlap() | NotPossible() | KeyConflict():
             return Problem(409, error.code, error.message)
+        case NotSteward():
+            return Problem(403, error.code, error.message)
         case Unauthorized():
             return Problem(401, error.code, error.message, headers={"WWW-Authenticate": "Bearer"})
         case Invalid():

@@ -140,7 +140,13 @@ class Hub:
             second_person=lambda: self.deployment.gateway.second_person,
         )
         self.retries = Bulk(self.journal, self.dead_letters, self.audit.record, self.clock, self.log)
-        self.crosswalks = Crosswalks(self.journal, self.release, self.audit.record, self.clock)
+        self.crosswalks = Crosswalks(
+            self.journal,
+            self.release,
+            self.audit.record,
+            self.clock,
+            stewardship=lambda: self.deployment.stewardship,
+        )
         self._routing = Routing(
             self.journal,
             self.adapters,
@@ -325,6 +331,7 @@ class Hub:
                 self.journal.retain,
                 partial(self.metrics.refresh, self),
                 self.levels.look,
+                self.crosswalks.look,
                 self.exceptions.look,
                 self.acknowledgements.look,
             ):

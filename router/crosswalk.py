@@ -8,14 +8,28 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from datetime import datetime
-from typing import Literal
+from typing import Any, Final, Literal
 
-from msgspec import Struct
+from msgspec import Struct, structs
 
 from canonical.errors import CrossplantError, Unresolved
 from canonical.ports import Transaction
+from config.packages import PACKAGE
 
-__all__ = ["TABLES", "Crosswalk", "Overlap", "Row", "add", "rows", "sync_origin"]
+__all__ = [
+    "TABLES",
+    "Crosswalk",
+    "Overlap",
+    "Row",
+    "add",
+    "find",
+    "insert",
+    "refuse_overlap",
+    "replace",
+    "rows",
+    "sync_origin",
+]
+
 
 TABLES = (
     """CREATE TABLE IF NOT EXISTS crosswalks (
@@ -23,11 +37,19 @@ TABLES = (
         value TEXT NOT NULL, canonical TEXT NOT NULL, valid_from REAL, valid_to REAL, status TEXT NOT NULL,
         steward TEXT NOT NULL, origin TEXT NOT NULL, approved_by TEXT NOT NULL, created_at REAL NOT NULL)""",
     "CREATE INDEX IF NOT EXISTS crosswalks_by_code ON crosswalks (domain, system, value)",
+    """CREATE TABLE IF NOT EXISTS crosswalk_history (
+        id INTEGER PRIMARY KEY AUTOINCREMENT, row INTEGER NOT NULL, version INTEGER NOT NULL,
+        at REAL NOT NULL, actor TEXT NOT NULL, act TEXT NOT NULL, why TEXT NOT NULL, state TEXT NOT NULL)""",
+    "CREATE UNIQUE INDEX IF NOT EXISTS crosswalk_history_by_row ON crosswalk_history (row, version)",
 )
 
 
 class Row(Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """One row. ``plant`` empty: the enterprise's. Valid from (included) to (excluded), seconds since 1970."""
+    """One row. ``plant`` empty: the enterprise's. Valid from (included) to (excluded), seconds since 1970.
+
+    A draft has no effect. A retired row holds until its ``valid_to``, for what happened before; without one
+    it never does. ``version`` grows with each act on the row.
+    """
 
     id: int = 0
     domain: str
@@ -42,6 +64,12 @@ class Row(Struct, frozen=True, kw_only=True, omit_defaults=True):
     origin: str = ""
     approved_by: str = ""
     created_at: float = 0.0
+    version: int = 1
+
+    @property
+    def effective(self) -> bool:
+        """Whether it says anything at all about the time between its bounds."""
+        return self.status == "approved" or (self.status == "retired" and self.valid_to is not None)
 
     def covers(self, at: float) -> bool:
         """Whether it holds at a moment."""
@@ -69,37 +97,71 @@ class Overlap(CrossplantError):
     code = "overlap"
 
 
-_COLUMNS = Row.__struct_fields__
+_COLUMNS: Final = tuple(name for name in Row.__struct_fields__ if name != "version")
+_SELECT: Final = (
+    f"SELECT {', '.join(_COLUMNS)}, "  # noqa: S608 - names of ours
+    "COALESCE((SELECT max(h.version) FROM crosswalk_history AS h WHERE h.row = crosswalks.id), 1) "
+    "FROM crosswalks"
+)
+_FILTERS: Final = frozenset({"domain", "system", "plant", "value", "canonical", "status", "origin"})
+
+
+def _row(values: Sequence[Any]) -> Row:
+    return Row(**dict(zip((*_COLUMNS, "version"), values, strict=True)))
 
 
 def rows(transaction: Transaction, **filters: str) -> list[Row]:
     """The rows whose columns have the given values, oldest first. Raises KeyError for another column."""
-    if set(filters) - {"domain", "system", "plant", "value", "canonical", "status", "origin"}:
+    if filters.keys() - _FILTERS:
         raise KeyError(f"crosswalks cannot be filtered by {', '.join(sorted(filters))}")
     where = " AND ".join(f"{name} = ?" for name in filters) or "TRUE"
-    listed = transaction.execute(
-        f"SELECT {', '.join(_COLUMNS)} FROM crosswalks WHERE {where} ORDER BY id",  # noqa: S608 - names of ours
-        list(filters.values()),
-    )
-    return [Row(**dict(zip(_COLUMNS, values, strict=True))) for values in listed]
+    return [
+        _row(values)
+        for values in transaction.execute(f"{_SELECT} WHERE {where} ORDER BY id", list(filters.values()))
+    ]
+
+
+def find(transaction: Transaction, identifier: int) -> Row | None:
+    """The row with that id, or None."""
+    found = transaction.execute(f"{_SELECT} WHERE id = ?", (identifier,))
+    return _row(found[0]) if found else None
 
 
 def add(transaction: Transaction, row: Row) -> Row:
-    """Keeps it; returns it with its id. Raises Overlap when an approved row for the code overlaps in time."""
-    same = rows(transaction, domain=row.domain, system=row.system, value=row.value, plant=row.plant)
-    for other in same:
-        if other.status == "approved" and row.status == "approved" and other.overlaps(row):
-            raise Overlap(
-                f"{row.domain} {row.value!r} of {row.system!r} already means {other.canonical!r} then "
-                f"(row {other.id}): give valid_from and valid_to, or retire that row",
-                context={"row": other.id},
-            )
+    """Keeps it; returns it with its id. Raises Overlap when another row for the code overlaps in time."""
+    refuse_overlap(transaction, row)
+    return insert(transaction, row)
+
+
+def insert(transaction: Transaction, row: Row) -> Row:
+    """The same for a row that is known to overlap no other."""
     names = _COLUMNS[1:]
     inserted = transaction.execute(
         f"INSERT INTO crosswalks ({', '.join(names)}) VALUES ({', '.join('?' * len(names))}) RETURNING id",  # noqa: S608
         [getattr(row, name) for name in names],
     )
-    return Row(**{**{name: getattr(row, name) for name in names}, "id": int(inserted[0][0])})
+    return structs.replace(row, id=int(inserted[0][0]), version=1)
+
+
+def replace(transaction: Transaction, row: Row) -> None:
+    """Puts it in the place of the one with its id; its version is the history's."""
+    names = _COLUMNS[1:]
+    transaction.execute(
+        f"UPDATE crosswalks SET {', '.join(f'{name} = ?' for name in names)} WHERE id = ?",  # noqa: S608
+        [*(getattr(row, name) for name in names), row.id],
+    )
+
+
+def refuse_overlap(transaction: Transaction, row: Row) -> None:
+    """Raises Overlap when another row for the code holds at some moment at which this one does."""
+    same = rows(transaction, domain=row.domain, system=row.system, value=row.value, plant=row.plant)
+    for other in same:
+        if other.id != row.id and other.effective and row.effective and other.overlaps(row):
+            raise Overlap(
+                f"{row.domain} {row.value!r} of {row.system!r} already means {other.canonical!r} then "
+                f"(row {other.id}): give valid_from and valid_to, or retire that row",
+                context={"row": other.id},
+            )
 
 
 def sync_origin(transaction: Transaction, origin: str, wanted: Sequence[Row]) -> int:
@@ -127,15 +189,20 @@ def _content(row: Row) -> tuple[object, ...]:
 
 
 class Crosswalk:
-    """The approved rows in memory, for reading. Replaced as a whole when rows change."""
+    """The rows that say something, in memory, for reading. Replaced as a whole when rows change."""
 
-    def __init__(self, approved: Iterable[Row] = ()) -> None:
+    def __init__(self, known: Iterable[Row] = ()) -> None:
+        """``known``: rows of any status; those without effect are left out."""
         self._inward: dict[tuple[str, str, str], list[Row]] = {}
         self._outward: dict[tuple[str, str, str], list[Row]] = {}
-        for row in approved:
-            if row.status == "approved":
-                self._inward.setdefault((row.domain, row.system, row.value), []).append(row)
-                self._outward.setdefault((row.domain, row.system, row.canonical), []).append(row)
+        self._packages: dict[str, list[Row]] = {}
+        for row in known:
+            if not row.effective:
+                continue
+            self._inward.setdefault((row.domain, row.system, row.value), []).append(row)
+            self._outward.setdefault((row.domain, row.system, row.canonical), []).append(row)
+            if row.domain == PACKAGE:
+                self._packages.setdefault(row.system, []).append(row)
 
     def canonical(
         self, *, domain: str, system: str, plant: str, value: str, at: datetime, path: str = ""
@@ -154,6 +221,27 @@ class Crosswalk:
         if row is None:
             raise Unresolved(domain=domain, system=system, value=canonical, plant=plant, path=path)
         return row.value
+
+    def packages(self, item: str, *, plant: str, at: datetime) -> list[Row]:
+        """What is in the item's packages at a moment, one row per package, the plant's own first."""
+        found: dict[str, list[Row]] = {}
+        for row in self._packages.get(item, ()):
+            found.setdefault(row.value, []).append(row)
+        picked = (_pick(several, plant, at) for several in found.values())
+        return [row for row in picked if row is not None]
+
+    def knows(self, domain: str, system: str, code: str) -> bool:
+        """Whether any row, whenever and wherever, is about this code, the system's or a canonical one."""
+        if domain == PACKAGE and (system in self._packages or "*" in self._packages):
+            return True
+        return (domain, system, code) in self._inward or (domain, system, code) in self._outward
+
+    def answers(self, domain: str, system: str, code: str, *, plant: str, at: datetime) -> bool:
+        """Whether a row for the code, the system's or a canonical one, holds at that moment in that plant."""
+        if domain == PACKAGE:
+            return self.knows(domain, system, code)
+        known = (self._inward, self._outward)
+        return any(_pick(side.get((domain, system, code), ()), plant, at) is not None for side in known)
 
 
 def _pick(candidates: Iterable[Row], plant: str, at: datetime) -> Row | None:

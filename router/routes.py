@@ -18,8 +18,10 @@ from canonical import catalogue
 from canonical.event import Event, to_json
 from canonical.expression import Expression, FieldMap, Template, Values, bind
 from canonical.ports import Delivery, Formatter
+from config.packages import PACKAGE
 from router.crosswalk import Crosswalk
 from router.journal import Header
+from router.packages import factor
 from router.paths import replace_at
 from router.recoverability import Policy
 
@@ -170,6 +172,9 @@ class Route(Struct, frozen=True, kw_only=True):
         plant, at = event.plantid or "", event.time or event.recordedtime or datetime.now(UTC)
 
         def lookup(domain: str, system: str, value: str) -> str:
+            if domain == PACKAGE:
+                source, _, target = value.partition("/")
+                return str(factor(crosswalk, system, source, target, plant=plant, at=at))
             return crosswalk.code(domain=domain, system=system, plant=plant, canonical=value, at=at)
 
         return lookup

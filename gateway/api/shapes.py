@@ -219,11 +219,67 @@ class CrosswalkRow(_Shape, kw_only=True):
     origin: str
     approved_by: str
     created_at: Moment | None
+    version: int
 
 
 class AddedRow(CrosswalkRow, kw_only=True):
     """``released``: how many lanes it let go."""
 
+    released: int
+
+
+class RowStep(_Shape, kw_only=True):
+    """One act on a crosswalk row, and the row after it."""
+
+    version: int
+    at: Moment | None
+    actor: str
+    act: str
+    why: str
+    state: CrosswalkRow
+
+
+class CodeCandidate(_Shape, kw_only=True):
+    """What a code may mean, and why."""
+
+    code: str
+    score: float
+    reason: str
+
+
+class CodeCandidates(_Shape, kw_only=True):
+    """``outward``: the code is a canonical one, and the candidates are the system's."""
+
+    outward: bool
+    items: list[CodeCandidate]
+
+
+class RowChange(_Shape, kw_only=True):
+    """What a line of a file would change."""
+
+    line: int
+    before: CrosswalkRow | None
+    after: CrosswalkRow
+
+
+class RowConflict(_Shape, kw_only=True):
+    """Why a line cannot take effect."""
+
+    line: int
+    message: str
+
+
+class RowDiff(_Shape, kw_only=True):
+    """What an import changes; ``unchanged`` are lines."""
+
+    hash: str
+    counts: dict[str, int]
+    added: list[RowChange]
+    changed: list[RowChange]
+    retired: list[RowChange]
+    unchanged: list[int]
+    conflicts: list[RowConflict]
+    applied: bool
     released: int
 
 
@@ -306,6 +362,12 @@ ANSWERS: Final[dict[str, dict[str, Any]]] = {
     "POST /v1/lanes/release": {"200": Released},
     "GET /v1/crosswalks": {"200": Page[CrosswalkRow]},
     "POST /v1/crosswalks": {"201": AddedRow},
+    "GET /v1/crosswalks/candidates": {"200": CodeCandidates},
+    "POST /v1/crosswalks/import": {"200": RowDiff},
+    "GET /v1/crosswalks/{number}": {"200": CrosswalkRow},
+    "GET /v1/crosswalks/{number}/history": {"200": Page[RowStep]},
+    "POST /v1/crosswalks/{number}/approve": {"200": AddedRow},
+    "POST /v1/crosswalks/{number}/retire": {"200": CrosswalkRow},
     "GET /v1/keys": {"200": Page[Key]},
     "POST /v1/keys": {"201": NewSecret},
     "POST /v1/keys/{key}/rotate": {"200": NewSecret},

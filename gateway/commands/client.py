@@ -53,6 +53,11 @@ class Client:
         """What the gateway answers; None for an answer without content. Raises GatewayError."""
         return self._json("POST", self._target(path), {} if body is None else body)[0]
 
+    def send(self, path: str, query: Query, content: bytes, content_type: str) -> Any:
+        """What the gateway answers to a body that is no JSON. Raises GatewayError."""
+        target, headers = self._target(path, query), {"Content-Type": content_type}
+        return self._json("POST", target, content, headers)[0]
+
     def items(self, path: str, query: Query | None = None, *, at_most: int | None = None) -> Iterator[Any]:
         """The items of a list, page after page along the ``Link`` headers. Raises GatewayError."""
         target: str | None = self._target(path, query)
@@ -83,9 +88,11 @@ class Client:
         wanted = {name: value for name, value in (query or {}).items() if value is not None}
         return f"{base}{path}{'?' + urlencode(wanted) if wanted else ''}"
 
-    def _json(self, method: str, target: str, body: Any) -> tuple[Any, str | None]:
+    def _json(
+        self, method: str, target: str, body: Any, headers: Mapping[str, str] | None = None
+    ) -> tuple[Any, str | None]:
         """(the answer's JSON, the target of the next page)."""
-        with self._answer(method, target, body, {}, quiet_s=_ANSWER_S) as answer:
+        with self._answer(method, target, body, headers or {}, quiet_s=_ANSWER_S) as answer:
             text = answer.read(_ANSWER_BYTES)
             following = _next(answer.getheader("Link") or "", target)
         try:
@@ -97,7 +104,7 @@ class Client:
     def _answer(
         self, method: str, target: str, body: Any, headers: Mapping[str, str], *, quiet_s: float
     ) -> Iterator[HTTPResponse]:
-        content = None if body is None else json.dumps(body).encode()
+        content = body if body is None or isinstance(body, bytes) else json.dumps(body).encode()
         typed = {"Content-Type": "application/json"} if content is not None else {}
         connection = self._connection()
         try:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Literal, cast
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -105,7 +106,7 @@ def row(value: str, canonical: str, start: int = 1, end: int = 28, **more: str) 
         valid_from=datetime(2026, 2, start, tzinfo=UTC),
         valid_to=datetime(2026, 2, end, tzinfo=UTC),
         plant=more.get("plant"),
-        status="retired" if more.get("status") else "approved",
+        status=cast(Literal["draft", "approved", "retired"], more.get("status", "approved")),
     )
 
 
@@ -113,7 +114,23 @@ def test_one_code_has_one_meaning_at_a_time() -> None:
     assert len(list(overlapping([row("A", "x", 1, 10), row("A", "y", 9, 20)]))) == 1
     assert not list(overlapping([row("A", "x", 1, 10), row("A", "y", 10, 20)]))
     assert not list(overlapping([row("A", "x"), row("A", "y", plant="aachen"), row("B", "x")]))
-    assert not list(overlapping([row("A", "x", status="retired"), row("A", "y")]))
+    assert not list(overlapping([row("A", "x", status="draft"), row("A", "y")]))
+    assert len(list(overlapping([row("A", "x", status="retired"), row("A", "y")]))) == 1  # until its end
+
+
+def test_a_retired_row_without_an_end_never_holds() -> None:
+    unbounded = CrosswalkRow(domain="item", system="erp", value="A", canonical="x", status="retired")
+    assert not unbounded.effective
+    assert not list(overlapping([unbounded, row("A", "y")]))
+
+
+@pytest.mark.parametrize("written", ["EA", "12", "0 EA", "-1 EA", "1e3 EA", "12  EA", "12 EA PCE", "١٢ EA"])
+def test_a_package_says_how_many_of_what(written: str, tmp_path: Path) -> None:
+    rows, findings = rows_of(tmp_path, f"{HEADER}\npackage,VALVE-9,,CT,12.5 KGM,,\n")
+    assert (rows[0].canonical, findings) == ("12.5 KGM", [])
+    rows, findings = rows_of(tmp_path, f"{HEADER}\npackage,VALVE-9,,CT,{written},,\n")
+    assert not rows
+    assert f"{written!r} does not say what is in a package" in findings[0]
 
 
 def test_two_codes_for_one_thing_cannot_be_sent() -> None:
