@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 MAKEFLAGS += --no-print-directory
 .DEFAULT_GOAL := help
-.PHONY: help demo test bench lint format docs lock clean setup servers
+.PHONY: help demo test bench chaos lint format docs lock clean setup servers
 
 BIN := .venv/bin
 ARGS ?=
@@ -20,6 +20,9 @@ test: setup servers ## every test, against real servers
 
 bench: setup servers ## measures beside peers, interleaved; results in bench/results
 	@$(BIN)/python -m bench $(ARGS)
+
+chaos: setup servers ## kills the hub 300 times while its peers fail, some 15 minutes; ARGS=--quick for two
+	@$(BIN)/python -m tests.chaos $(ARGS)
 
 lint: setup ## style, types, import contracts, and whether locks and reference pages are current
 	@$(BIN)/ruff check --quiet --output-format concise .

@@ -1,10 +1,17 @@
-"""A route's circuit breaker: flowing, paused, probing; and a drain that begins gently."""
+"""A route's circuit breaker: flowing, paused, probing; and a drain that begins gently.
+
+After a pause one delivery may be under way, and one more with each that is accepted: what is under way
+doubles with every round trip, as TCP's slow start does. A limit of the sink's own, per second, belongs
+into ``allowed`` too: the drain of a backlog asks there like everything else.
+"""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable
 from typing import Literal
+
+from router.recoverability import SUSPECT_EVENTS
 
 __all__ = ["Breaker"]
 
@@ -23,6 +30,7 @@ class Breaker:
         self._allowed = full
         self._until: float | None = None
         self._stopped_at: float | None = None
+        self._probed_at = 0.0
         self._lost_s = 0.0
         self.pauses = 0
         self.reason = ""
@@ -56,25 +64,45 @@ class Breaker:
         """Seconds until the next probe; None when not paused."""
         return None if self._until is None else max(self._until - self._clock(), 0.0)
 
+    @property
+    def waited_s(self) -> float:
+        """Seconds since the last probe failed; 0 when not paused."""
+        return 0.0 if self._until is None else self._clock() - self._probed_at
+
     def suspect(self, position: int) -> int:
         """Notes a failure that may be the sink's; returns how many different events failed so."""
         if len(self._suspects) < 1000:
             self._suspects.add(position)
         return len(self._suspects)
 
-    def alive(self) -> bool:
-        """The sink has answered for a message. Returns whether that ended a pause."""
+    def absolve(self, position: int | None) -> bool:
+        """The sink is not blamed for this failure. Returns whether that ended a pause.
+
+        ``position`` was given up and is no suspect any more. With fewer suspects than it takes to blame the
+        sink, each of them fails for itself alone.
+        """
+        if position is not None:
+            self._suspects.discard(position)
+        if self.state != "probing" or len(self._suspects) >= SUSPECT_EVENTS:
+            return False
+        return self._resume()
+
+    def alive(self, answers: int = 1) -> bool:
+        """The sink has answered for so many messages. Returns whether that ended a pause."""
         self._suspects.clear()
         self.pauses = 0
-        ended = self._until is not None
-        if ended:
-            self._until, self.reason, self.paused_since = None, "", None
-            self._lost_s += self._clock() - (self._stopped_at or self._clock())
-            self._stopped_at = None
-            self._allowed = 1
-        elif self._allowed < self._full:
-            self._allowed = min(self._allowed * 2, self._full)
-        return ended
+        if self._until is not None:
+            return self._resume()
+        if self._allowed < self._full:
+            self._allowed = min(self._allowed + answers, self._full)
+        return False
+
+    def _resume(self) -> bool:
+        now = self._clock()
+        self._lost_s += now - (now if self._stopped_at is None else self._stopped_at)
+        self._until, self._stopped_at, self.reason, self.paused_since = None, None, "", None
+        self._allowed = 1
+        return True
 
     def pause(self, after_s: float, reason: str) -> bool:
         """Stops, or stops again, for so many seconds. Returns whether it was flowing."""
@@ -84,6 +112,6 @@ class Breaker:
             self._stopped_at = self.paused_since = now
         if began or now >= (self._until or now):  # one pause per probe, however many were on their way
             self.pauses += 1
-            self._until = now + after_s
+            self._until, self._probed_at = now + after_s, now
         self.reason = reason
         return began

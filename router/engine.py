@@ -14,7 +14,7 @@ from collections import OrderedDict, deque
 from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime
 
-from canonical.errors import CrossplantError, PermanentError, Stage, TransientError, Unauthorized
+from canonical.errors import CrossplantError, PermanentError, Stage, TransientError
 from canonical.event import Event
 from canonical.ports import Accepted, Delivery, Failed, NotTried, Sink, SinkOutcome, Unknown
 from canonical.spec import Log, SinkTraits
@@ -34,6 +34,7 @@ from router.recoverability import (
     PauseRoute,
     Retry,
     State,
+    blames_sink,
     decide,
 )
 from router.routes import Route
@@ -120,7 +121,8 @@ class Engine:
         self._wake.set()
 
     def _idle_s(self) -> float:
-        due = [due for due in (self.breaker.probe_in_s, self.keeper.due_in_s()) if due is not None]
+        probe_s = self.breaker.probe_in_s or None  # once it is due, there is nothing to wait for
+        due = [due for due in (probe_s, self.keeper.due_in_s()) if due is not None]
         return max(min([_IDLE_S, *due]), 0.001)
 
     def waiting_events(self) -> Iterator[Event]:
@@ -259,8 +261,8 @@ class Engine:
 
     @property
     def idle(self) -> bool:
-        """Whether nothing but lanes has something to send."""
-        return not self._ready
+        """Whether nothing but lanes has something to send, and nothing is on its way."""
+        return not self._ready and not self._on_their_way
 
     def settled(self, work: Work) -> None:
         """The cursor may pass it."""
@@ -285,9 +287,6 @@ class Engine:
     def _decide(self, work: Work, failure: Failure) -> Decision:
         """What to do about it; tells the breaker whether the sink is to blame, or has proved to be alive."""
         error = failure.error
-        blames_sink = error.stage is Stage.SENDING and (
-            isinstance(error, Unauthorized) or (isinstance(error, TransientError) and not error.busy)
-        )
         if work.first_failed_s is None:
             work.first_failed_s = self.breaker.open_s
         decision = decide(
@@ -296,16 +295,24 @@ class Engine:
             State(
                 attempts=work.attempts + 1,
                 failing_s=self.breaker.open_s - work.first_failed_s,
-                suspects=self.breaker.suspect(work.position) if blames_sink else 0,
+                suspects=self.breaker.suspect(work.position) if blames_sink(error) else 0,
                 pauses=self.breaker.pauses,
                 spread=random.random(),  # noqa: S311 - jitter
                 now=self._clock(),
                 expires_at=work.event.expirytime,
             ),
         )
-        if not blames_sink and error.stage is Stage.SENDING and self.breaker.alive():
+        if self._resumes(decision, error, work.position):
             self._log.info("route_resumed", route=self.route.name)
         return decision
+
+    def _resumes(self, decision: Decision, error: CrossplantError, position: int) -> bool:
+        """Whether a pause ends: the sink has answered, or too few fail to go on blaming it."""
+        if not blames_sink(error):
+            return error.stage is Stage.SENDING and self.breaker.alive()
+        if isinstance(decision, PauseRoute):
+            return False
+        return self.breaker.absolve(None if isinstance(decision, Retry) else position)
 
     def _failed(self, work: Work, failure: Failure) -> None:
         error, decision = failure.error, self._decide(work, failure)
@@ -329,7 +336,7 @@ class Engine:
         if isinstance(failure.error, TransientError) and failure.error.outage:
             self._back(work)
         else:
-            work.attempts -= 1
+            work.attempts -= 0 if work.alone else 1
             self._aside(work, Retry(after_s), failure.error)
 
     def _aside(

@@ -119,20 +119,20 @@ class LaneKeeper:
         return key in self._lanes
 
     def due_in_s(self) -> float | None:
-        """Seconds until the next lane is due; None when none is, or the route is paused."""
-        if not self._due or self._owner.breaker.state != "flowing":
+        """Seconds until the next lane is due; None when none is, or something else goes first."""
+        if not self._due or self._held_up():
             return None
         return max(self._due[0][0] - time.monotonic(), 0.0)
 
     def start_due(self) -> None:
         """Lets the heads of lanes that are due try again.
 
-        A probe is made with what has not failed yet; with one lane only when there is nothing else.
+        A probe is made with what has not failed yet; with one lane only when there is nothing else, each
+        lane in its turn. Such a head ages by the pause that was made for it.
         """
-        state = self._owner.breaker.state
-        if state == "paused" or (state == "probing" and not self._owner.idle):
+        if self._held_up():
             return
-        now = time.monotonic()
+        now, probing = time.monotonic(), self._owner.breaker.state == "probing"
         while self._due and self._due[0][0] <= now:
             due, key = heapq.heappop(self._due)
             lane = self._lanes.get(key)
@@ -140,9 +140,19 @@ class LaneKeeper:
                 continue
             lane.due = None
             if not lane.active:
-                self._open(key, lane)
-                if state == "probing":
+                self._open(key, lane, self._owner.breaker.waited_s)
+                if probing:
                     return
+
+    def _held_up(self) -> bool:
+        """Whether lanes have to wait: for the end of a pause, or for the probe that is made now."""
+        match self._owner.breaker.state:
+            case "flowing":
+                return False
+            case "paused":
+                return True
+            case "probing":
+                return not self._owner.idle or bool(self._opening)
 
     # ── what the engine tells ────────────────────────────────────────────────────────────────────
 
@@ -260,23 +270,23 @@ class LaneKeeper:
         lane.due = time.monotonic() + after_s
         heapq.heappush(self._due, (lane.due, key))
 
-    def _open(self, key: str, lane: _Lane) -> None:
+    def _open(self, key: str, lane: _Lane, aged_s: float) -> None:
         lane.active, lane.due = True, None
-        task = asyncio.get_running_loop().create_task(self._load(key, lane))
+        task = asyncio.get_running_loop().create_task(self._load(key, lane, aged_s))
         self._opening.add(task)
         task.add_done_callback(self._opening.discard)
 
-    async def _load(self, key: str, lane: _Lane) -> None:
-        """Reads the oldest rows and sends the head on its way."""
+    async def _load(self, key: str, lane: _Lane, aged_s: float) -> None:
+        """Reads the oldest rows and sends the head on its way; ``aged_s`` is added to its age."""
         if self._flushing is not None:
             await asyncio.shield(self._flushing)
         rows = await self._journal.read(lambda t: lanes.heads(t, self._route, key))
         opened = self._owner.breaker.open_s
         since, lane.failed_since = lane.failed_since, None
         for row in rows:
-            failed = (
-                None if row.state == "waiting" else since if since is not None else opened - row.failing_s
-            )
+            failed = None
+            if row.state != "waiting":
+                failed = (opened - row.failing_s if since is None else since) - aged_s
             lane.queue.append(
                 Work(
                     position=row.position,
@@ -287,6 +297,7 @@ class LaneKeeper:
                     promoted=True,
                     lookup=row.ambiguous,
                     from_lane=True,
+                    alone=aged_s > 0 and row.state != "waiting",
                     dead_letter=row.dead_letter,
                     entered_at=row.entered_at,
                 )

@@ -2,6 +2,11 @@
 
 An outage is not poison: a sink that cannot be reached pauses its route, whose backlog waits in the
 journal; only what is wrong with a message itself ends as a dead letter, and an unknown code parks.
+
+A 500 or a time-out may be either. Once several different events fail so, the sink is blamed and the route
+pauses. While there is nothing else to send, the suspects themselves are probed in turn, and each ages by
+the pause before its own probe: three bad documents cannot keep a route paused for ever, while an outage
+that made suspects of many ages none of them noticeably.
 """
 
 from __future__ import annotations
@@ -13,7 +18,14 @@ from msgspec import Struct
 from tenacity import RetryCallState, wait_exponential
 from tenacity.wait import wait_base
 
-from canonical.errors import CrossplantError, PermanentError, TransientError, Unauthorized, Unresolved
+from canonical.errors import (
+    CrossplantError,
+    PermanentError,
+    Stage,
+    TransientError,
+    Unauthorized,
+    Unresolved,
+)
 
 __all__ = [
     "DeadLetterIt",
@@ -25,6 +37,7 @@ __all__ = [
     "Policy",
     "Retry",
     "State",
+    "blames_sink",
     "decide",
 ]
 
@@ -32,6 +45,8 @@ SUSPECT_EVENTS = 3
 """So many different events failing, without a success between them, mean that it is the sink."""
 BUSY_FIRST_S, BUSY_MAX_S = 5.0, 60.0
 """A document that somebody holds is asked for at its own pace."""
+LONGEST_ASKED_S = 86400.0
+"""A peer that asks for longer is asked again after so long all the same."""
 
 
 class Policy(Struct, frozen=True, kw_only=True):
@@ -53,7 +68,8 @@ class State(Struct, frozen=True, kw_only=True):
     """What is known when deciding.
 
     ``attempts`` of this delivery including the failed one, and ``failing_s`` since its first
-    failure, both counted only while the route was not paused. ``suspects``: different events that
+    failure, both counted only while the route was not paused, or waited for a probe with this one
+    since there was no other. ``suspects``: different events that
     failed since the last success, this one included. ``pauses``: how often the route paused since
     the last success. ``spread``: 0–1, chosen at random by the caller. ``expires_at``: the event's.
     """
@@ -125,22 +141,36 @@ def _retry_or_pause(policy: Policy, failure: Failure, state: State) -> Decision:
     """For what may be the message or the sink: count different events before blaming the sink."""
     error = failure.error
     busy = isinstance(error, TransientError) and error.busy
-    if not busy and state.suspects >= SUSPECT_EVENTS:
-        return PauseRoute(_after(error, _wait(policy.first_s, policy.max_s, state.pauses + 1, state.spread)))
     if state.failing_s >= policy.give_up_after_s:
         return DeadLetterIt(
             f"gave up after {state.attempts} attempts in {state.failing_s:.0f} s: {error.message}"
         )
+    if state.suspects >= SUSPECT_EVENTS and (not busy or _throttled(error)):
+        return PauseRoute(_after(error, _wait(policy.first_s, policy.max_s, state.pauses + 1, state.spread)))
     first_s, max_s = (BUSY_FIRST_S, BUSY_MAX_S) if busy else (policy.first_s, policy.max_s)
     wait_s = _wait(min(first_s, max_s), max_s, state.attempts, state.spread)
     left_s = max(policy.give_up_after_s - state.failing_s, 0.0)
     return Retry(_after(error, min(wait_s, max(left_s, policy.first_s))), lookup=failure.ambiguous)
 
 
+def blames_sink(error: CrossplantError) -> bool:
+    """Whether the sink as a whole may be why, so that its event is a suspect."""
+    if error.stage is not Stage.SENDING:
+        return False
+    if isinstance(error, TransientError):
+        return not error.busy or _throttled(error)
+    return isinstance(error, Unauthorized)
+
+
+def _throttled(error: CrossplantError) -> bool:
+    """Whether the peer asks for time (429 with Retry-After): said to several, it is meant for all."""
+    return isinstance(error, TransientError) and error.busy and error.retry_after_s is not None
+
+
 def _after(error: CrossplantError, wait_s: float) -> float:
     """What the peer asked for counts more than what we would have waited."""
     asked = error.retry_after_s if isinstance(error, TransientError) else None
-    return wait_s if asked is None else max(asked, 0.0)
+    return wait_s if asked is None else min(max(asked, 0.0), max(LONGEST_ASKED_S, wait_s))
 
 
 def _wait(first_s: float, max_s: float, attempt: int, spread: float) -> float:

@@ -14,7 +14,8 @@ class Work(Struct, gc=False):
     """One event on its way on one route.
 
     ``promoted``: it waited for its key and is next. ``first_failed_s``: the breaker's open time at
-    its first failure. ``lookup``: an earlier attempt may have arrived.
+    its first failure. ``lookup``: an earlier attempt may have arrived. ``alone``: a paused route is
+    probed with it, since there is nothing else.
     """
 
     position: int
@@ -25,6 +26,7 @@ class Work(Struct, gc=False):
     promoted: bool = False
     lookup: bool = False
     from_lane: bool = False
+    alone: bool = False
     dead_letter: int | None = None
     entered_at: float = 0.0
     error: CrossplantError | None = None

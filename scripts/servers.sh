@@ -62,6 +62,8 @@ server mosquitto mosquitto mosquitto
 server mosquitto_pub mosquitto-clients
 server rabbitmq-server rabbitmq-server rabbitmq-server epmd
 server curl curl
+server faketime faketime
+server fusermount3 fuse3
 server sftp openssh-client
 server sshd openssh-server ssh
 server chromium chromium

@@ -34,6 +34,11 @@ class HubProcess:
 
     async def start(self, failpoint: str | None = None) -> None:
         """Starts it; returns when it is ready, or has died at its failpoint."""
+        await self.spawn(failpoint)
+        await eventually(self._ready_or_dead, 60)
+
+    async def spawn(self, failpoint: str | None = None) -> None:
+        """Starts it, and returns at once."""
         environment = {**os.environ, "CROSSPLANT_FAILPOINT_LOG": str(self.hits)}
         if failpoint:
             environment["CROSSPLANT_FAILPOINT"] = failpoint
@@ -41,7 +46,6 @@ class HubProcess:
             self._running = await asyncio.create_subprocess_exec(
                 *self._argv, stdin=DEVNULL, stdout=log, stderr=log, env=environment
             )
-        await eventually(self._ready_or_dead, 60)
 
     async def _ready_or_dead(self) -> bool:
         if self.dead:
@@ -78,6 +82,12 @@ class HubProcess:
         status, answer = await self.ask("GET", path, key=key)
         assert status == 200, (status, answer)
         return answer
+
+    @property
+    def pid(self) -> int:
+        """Of the process that was started last."""
+        assert self._running is not None
+        return self._running.pid
 
     @property
     def dead(self) -> bool:

@@ -4,19 +4,23 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec import structs
 
 from canonical.errors import (
     CrossplantError,
     Invalid,
     PermanentError,
     Rejected,
+    Stage,
     TransientError,
     Unauthorized,
     Unresolved,
 )
 from router.recoverability import (
+    LONGEST_ASKED_S,
     SUSPECT_EVENTS,
     DeadLetterIt,
     Discard,
@@ -26,6 +30,7 @@ from router.recoverability import (
     Policy,
     Retry,
     State,
+    blames_sink,
     decide,
 )
 
@@ -126,6 +131,51 @@ def test_one_failing_document_is_retried_and_several_blame_the_sink() -> None:
 def test_a_document_that_is_held_never_blames_the_sink() -> None:
     failure = Failure(TransientError("locked", busy=True))
     assert decide(Policy(), failure, state(suspects=99)) == Retry(after_s=3.75)
+
+
+def test_a_sink_that_asks_several_for_time_pauses_its_route_and_one_document_does_not() -> None:
+    failure = Failure(TransientError("HTTP 429", busy=True, retry_after_s=7.0))
+    assert decide(Policy(), failure, state(suspects=SUSPECT_EVENTS)) == PauseRoute(7.0)
+    assert decide(Policy(), failure, state(suspects=SUSPECT_EVENTS - 1)) == Retry(7.0)
+
+
+def test_a_peer_that_asks_for_more_than_a_day_is_asked_again_after_one() -> None:
+    failure = Failure(TransientError("HTTP 503", outage=True, retry_after_s=1e9))
+    assert decide(Policy(), failure, state()) == PauseRoute(LONGEST_ASKED_S)
+
+
+@given(policies, errors, states, st.floats(0, 10**6))
+def test_who_is_given_up_stays_given_up_when_older(
+    policy: Policy, error: CrossplantError, known: State, more_s: float
+) -> None:
+    if isinstance(decide(policy, Failure(error), known), DeadLetterIt):
+        older = structs.replace(known, failing_s=known.failing_s + more_s)
+        assert isinstance(decide(policy, Failure(error), older), DeadLetterIt)
+
+
+@given(policies, errors, states)
+def test_a_dead_letter_is_the_messages_own_fault_or_was_tried_for_long_enough(
+    policy: Policy, error: CrossplantError, known: State
+) -> None:
+    if isinstance(decide(policy, Failure(error), known), DeadLetterIt):
+        own_fault = isinstance(error, PermanentError) and not isinstance(error, Unauthorized)
+        assert own_fault or known.failing_s >= policy.give_up_after_s
+
+
+@pytest.mark.parametrize(
+    ("error", "blamed"),
+    [
+        (TransientError("HTTP 500"), True),
+        (TransientError("refused", outage=True), True),
+        (TransientError("locked", busy=True), False),
+        (TransientError("HTTP 429", busy=True, retry_after_s=1.0), True),
+        (Unauthorized("who", stage=Stage.SENDING), True),
+        (Rejected("no"), False),
+        (TransientError("in a look-up", stage=Stage.PROCESSING), False),
+    ],
+)
+def test_who_is_blamed(error: CrossplantError, blamed: bool) -> None:
+    assert blames_sink(error) is blamed
 
 
 def test_giving_up_is_bounded_by_time_not_by_attempts() -> None:

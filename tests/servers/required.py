@@ -2,6 +2,7 @@
 
 import os
 import shutil
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -18,7 +19,8 @@ def requires_server(name: str) -> None:
     """Returns when the server is installed; else the test is reported as *not run*, by name, with the reason.
 
     With CROSSPLANT_REQUIRE_SERVICES=1 it fails instead. Names: "mosquitto", "mosquitto_pub", "curl",
-    "sshd", "node-opcua", "rabbitmq", "chromium", "axe-core".
+    "sshd", "node-opcua", "rabbitmq", "chromium", "axe-core", "faketime",
+    "fuse".
     """
     reason = _missing(name)
     if reason is None:
@@ -48,8 +50,8 @@ def _missing(name: str) -> str | None:
     match name:
         case "mosquitto":
             return None if _find("mosquitto") else "mosquitto is not installed (Debian: mosquitto)"
-        case "mosquitto_pub" | "curl":
-            package = {"mosquitto_pub": "mosquitto-clients", "curl": "curl"}[name]
+        case "mosquitto_pub" | "curl" | "faketime":
+            package = {"mosquitto_pub": "mosquitto-clients"}.get(name, name)
             return None if _find(name) else f"{name} is not installed (Debian: {package})"
         case "sshd":
             missing = [each for each in ("sshd", "sftp", "ssh-keygen") if _find(each) is None]
@@ -58,6 +60,8 @@ def _missing(name: str) -> str | None:
         case "rabbitmq":
             found = _find("rabbitmq-server") and _find("epmd")
             return None if found else "rabbitmq-server is not installed (Debian: rabbitmq-server)"
+        case "fuse":
+            return _fuse_missing()
         case "chromium":
             return None if _find("chromium") else "chromium is not installed (Debian: chromium)"
         case "axe-core":
@@ -70,6 +74,14 @@ def _missing(name: str) -> str | None:
             return None if installed else "the npm peers are not installed (npm ci in tests/peers)"
         case _:
             raise ValueError(f"no server is known by the name {name!r}")
+
+
+def _fuse_missing() -> str | None:
+    if not os.access("/dev/fuse", os.R_OK | os.W_OK):
+        return "there is no /dev/fuse that we may use"
+    if find_spec("mfusepy") is None:
+        return "mfusepy is not installed"
+    return None if _find("fusermount3") else "FUSE is not installed (Debian: fuse3)"
 
 
 def _find(name: str) -> str | None:
