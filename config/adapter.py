@@ -17,6 +17,7 @@ from pydantic import (
 from canonical import spec
 from canonical.duration import Duration
 from canonical.errors import ConfigError
+from canonical.rate import Rate
 from config.findings import did_you_mean
 from config.part import Name, Part, Timezone
 
@@ -123,6 +124,12 @@ class AdapterConfig(_Kind):
     )
     dedupe: Duration = Field(
         7 * _DAY_S, gt=0, description="How long the identities of its events are remembered."
+    )
+    rate: Rate | None = Field(
+        None,
+        gt=0,
+        description="How much it is sent at most, by all its routes together, such as 50/s; the drain "
+        "after an outage keeps to it, too.",
     )
     owner: str | None = Field(None, description="The team that answers for it.")
 

@@ -103,6 +103,10 @@ class Route(Part):
     order: Literal["key", "none"] | None = Field(
         None, description="In order within a key, or not; default: the catalogue's (telemetry none)."
     )
+    priority: Literal["high", "normal", "low"] = Field(
+        "normal",
+        description="Who goes first where the target's `rate` leaves some waiting; never within a key.",
+    )
     retry: Retry = Field(default=Retry(), description="When and how long it is tried again.")
     start: Literal["now", "beginning"] = Field(
         "now", alias="from", description="A new route begins with what comes in from now on, or the oldest."

@@ -23,12 +23,14 @@ from router.journal.sqlite import SQLiteJournal
 from router.lanekeeper import LaneKeeper
 from router.numbering import NumberedSink, Unnumbered
 from router.outgoing import Outgoing
+from router.ratelimit import Limit, Share
 from router.routes import Route
 from router.status import Observer
 
 __all__ = ["Backlog", "Routing"]
 
 _DRAIN_S = 10.0
+_PRIORITIES = {"high": 0, "normal": 1, "low": 2}
 
 
 class Backlog(Struct, frozen=True, kw_only=True):
@@ -60,6 +62,8 @@ class Routing:
         self._dispatcher = Dispatcher(journal, log)
         self._outgoing = Outgoing(journal, clock)
         self._running: dict[str, asyncio.Task[None]] = {}
+        self._limits: dict[str, Limit] = {}
+        self._shares: dict[str, Share] = {}
         self._deployment: Deployment
         self.engines: dict[str, Engine] = {}
 
@@ -75,9 +79,30 @@ class Routing:
             sink = running.sink
             if isinstance(compiled.formatter, Unnumbered):
                 sink = NumberedSink(sink, name, compiled.formatter.formatter, self._outgoing)
-            self.run(compiled, sink, running.spec.traits, after=cursors[name])
+            share = self._share(deployment, name)
+            self.run(compiled, sink, running.spec.traits, after=cursors[name], share=share)
 
-    def run(self, route: Route, sink: Sink, traits: SinkTraits, *, after: int) -> Engine:
+    def _share(self, deployment: Deployment, route: str) -> Share | None:
+        """The route's part in the limit of its target, which all routes to it share."""
+        settings = deployment.routes[route]
+        target = settings.to.adapter
+        rate = deployment.adapters[target].rate
+        if rate is None:
+            return None
+        limit = self._limits.get(target)
+        if limit is None or limit.per_s != rate:
+            limit = self._limits[target] = Limit(rate)
+        share = self._shares[route] = limit.share(_PRIORITIES[settings.priority])
+        return share
+
+    def _leave(self, route: str) -> None:
+        share = self._shares.pop(route, None)
+        if share is not None:
+            share.leave()
+
+    def run(
+        self, route: Route, sink: Sink, traits: SinkTraits, *, after: int, share: Share | None = None
+    ) -> Engine:
         """Runs a compiled route from a position on."""
         engine = Engine(
             route,
@@ -90,6 +115,7 @@ class Routing:
             observer=self._observer,
             clock=self._clock,
             log=self._log,
+            share=share,
         )
         self.engines[route.name] = engine
         self._running[route.name] = asyncio.create_task(self._run_route(engine), name=f"route {route.name}")
@@ -133,6 +159,7 @@ class Routing:
             self._log.error("route_failed", route=name, error=repr(error), restart_in_s=1.0)
             await asyncio.sleep(1.0)
             self._dispatcher.drop(engine.feed)
+            self._leave(name)
             await self.start(self._deployment, [name])
 
     async def stop(self, name: str) -> None:
@@ -143,6 +170,7 @@ class Routing:
         if not done:
             task.cancel()
         await asyncio.gather(task, return_exceptions=True)
+        self._leave(name)
         await engine.feed.close()
         self._dispatcher.drop(engine.feed)
 

@@ -366,13 +366,14 @@ class Hub:
             ):
                 raise ConfigError("gateway, journal and company need a restart; nothing was changed")
             adapters = _changed(_adapter_parts(old), _adapter_parts(deployment))
+            rates = _changed(_rates(old), _rates(deployment))
             inbound_changed = inbound_codes(old) != inbound_codes(deployment)
             routes = {
                 name
                 for name in old.routes.keys() | deployment.routes.keys()
                 if inbound_changed
                 or old.routes.get(name) != deployment.routes.get(name)
-                or (name in deployment.routes and deployment.routes[name].to.adapter in adapters)
+                or (name in deployment.routes and deployment.routes[name].to.adapter in adapters | rates)
             }
             for name in sorted(routes & self.engines.keys()):
                 await self.routing.stop(name)
@@ -412,7 +413,7 @@ class Hub:
 
 
 def _adapter_parts(deployment: Deployment) -> dict[str, object]:
-    """What a connection depends on: everything but format, codes and owner; and whether it delivers."""
+    """What a connection depends on: everything but format, codes, rate and owner; and whether it delivers."""
     used = {route.to.adapter for route in deployment.routes.values()}
     return {
         name: (
@@ -426,6 +427,11 @@ def _adapter_parts(deployment: Deployment) -> dict[str, object]:
         )
         for name, adapter in deployment.adapters.items()
     }
+
+
+def _rates(deployment: Deployment) -> dict[str, object]:
+    """What the routes to an adapter share."""
+    return {name: adapter.rate for name, adapter in deployment.adapters.items()}
 
 
 def _changed(old: Mapping[str, object], new: Mapping[str, object]) -> set[str]:

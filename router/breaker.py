@@ -1,8 +1,8 @@
 """A route's circuit breaker: flowing, paused, probing; and a drain that begins gently.
 
 After a pause one delivery may be under way, and one more with each that is accepted: what is under way
-doubles with every round trip, as TCP's slow start does. A limit of the sink's own, per second, belongs
-into ``allowed`` too: the drain of a backlog asks there like everything else.
+doubles with every round trip, as TCP's slow start does. A limit of the sink's own, per second, is asked
+here too (``room``): the drain of a backlog keeps to it like everything else.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable
 from typing import Literal
 
+from router.ratelimit import Share
 from router.recoverability import SUSPECT_EVENTS
 
 __all__ = ["Breaker"]
@@ -23,9 +24,11 @@ class Breaker:
     paused: attempts and ages of failing deliveries are counted in it.
     """
 
-    def __init__(self, full: int, clock: Callable[[], float] = time.monotonic) -> None:
-        """``full``: what may be sent at once when all is well."""
-        self._full, self._clock = full, clock
+    def __init__(
+        self, full: int, clock: Callable[[], float] = time.monotonic, share: Share | None = None
+    ) -> None:
+        """``full``: what may be sent at once when all is well. ``share``: in the limit of its sink."""
+        self._full, self._clock, self._share = full, clock, share
         self._suspects: set[int] = set()
         self._allowed = full
         self._until: float | None = None
@@ -53,6 +56,16 @@ class Breaker:
                 return 1
             case "flowing":
                 return self._allowed
+
+    def room(self, under_way: int) -> int:
+        """How many more may be sent now; at a limit of the sink, its route is woken when more may."""
+        room = self.allowed - under_way
+        return room if room <= 0 or self._share is None else min(room, self._share.room())
+
+    def sent(self, number: int) -> None:
+        """So many of that room were used."""
+        if self._share is not None:
+            self._share.took(number)
 
     @property
     def open_s(self) -> float:

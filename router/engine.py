@@ -25,6 +25,7 @@ from router.failpoint import failpoint
 from router.handover import Handover
 from router.journal import Journal, Settlement
 from router.lanekeeper import LaneKeeper
+from router.ratelimit import Share
 from router.recoverability import (
     DeadLetterIt,
     Decision,
@@ -64,12 +65,15 @@ class Engine:
         observer: Observer,
         clock: Callable[[], datetime],
         log: Log,
+        share: Share | None = None,
     ) -> None:
+        """``share``: the route's part in the limit of its sink, when that has one."""
         self.route, self.feed, self.keeper = route, feed, keeper
         self._traits, self._journal = traits, journal
         self._handover = Handover(route.name, sink, traits, log)
         self._crosswalk, self._observer, self._clock, self._log = crosswalk, observer, clock, log
-        self.breaker = Breaker(traits.max_batch if traits.ordered else traits.concurrency)
+        full = traits.max_batch if traits.ordered else traits.concurrency
+        self.breaker = Breaker(full, share=share)
         self._ready: deque[Work] = deque()
         self._deferred: dict[str, deque[Work]] = {}
         self._busy: set[str] = set()
@@ -84,6 +88,8 @@ class Engine:
         self._wake = asyncio.Event()
         self._draining = False
         feed.wake = self._wake.set
+        if share is not None:
+            share.wake = self._wake.set
         keeper.attach(self)
 
     # ── life ─────────────────────────────────────────────────────────────────────────────────────
@@ -177,10 +183,13 @@ class Engine:
         """Starts what may be sent now; returns whether it stopped only to let others run."""
         budget = 500
         while budget > 0 and self._ready:
-            room = self.breaker.allowed - self._on_their_way
-            if room <= 0 or (self._traits.ordered and self._sends):
+            if self._traits.ordered and self._sends:
+                return False
+            room = self.breaker.room(self._on_their_way)
+            if room <= 0:
                 return False
             batch, looked = self._batch(min(room, self._traits.max_batch), budget)
+            self.breaker.sent(len(batch))
             budget -= looked
             if batch:
                 self._on_their_way += len(batch)

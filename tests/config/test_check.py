@@ -55,6 +55,7 @@ def told(found: list[str], place: str, words: str) -> bool:
         (DONE + TO + "plants: [aachn]", "11:14", "plants: unknown plant 'aachn'; did you mean 'aachen'?"),
         (DONE + TO + "mode: shadow", "11:11", "mode: shadow routes are not there yet"),
         (DONE + TO + "map: a.b.c", "11:10", "map: must be a mapping of fields; mapping by a Python function"),
+        (DONE + TO + "priority: urgent", "11:15", "priority: must be 'high', 'normal' or 'low', not"),
         (DONE + TO + "was: done", "11:10", "was: the route 'done' is still there"),
         (DONE + TO + "retry: {first: 10m, max: 5m}", "11:5", "retry: needs first ≤ max ≤ give_up_after"),
         (DONE + TO + "format: {kind: inscription}", "11:5", "format: 'inscription' can be read only"),

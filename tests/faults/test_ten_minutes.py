@@ -1,7 +1,9 @@
-"""Fault 12 at length: a sink that is away for ten minutes of a test clock, at 2,000 events a second."""
+"""Fault 12 at length: a sink that is away for ten minutes of a test clock, at 2,000 events a second, and
+that wants no more than 5,000 a second when it is back."""
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 from itertools import pairwise
 from pathlib import Path
@@ -16,10 +18,13 @@ from router.breaker import Breaker
 from router.dispatch import BUFFER_EVENTS
 from router.engine import WINDOW_EVENTS, Engine
 from router.journal import IngestBatch, Message
+from router.ratelimit import BURST_S, Limit
 from router.recoverability import Policy
 from tests.router.rig import Rig, message, order, route, running, until
 
 RATE, AWAY_S, STEP_S = 2_000, 600, 1.0
+LIMIT = 5_000
+"""What the sink wants per second at most."""
 KEYS = 500
 BATCH = 500
 
@@ -92,7 +97,9 @@ async def test_an_outage_of_ten_minutes_is_waited_for_in_bounded_memory(tmp_path
     async with running(tmp_path) as rig:
         policy = Policy(first_s=0.5, max_s=60.0, give_up_after_s=60.0)
         engine = await rig.start(route(policy=policy), sink, SinkTraits(ordered=True, max_batch=BATCH))
-        engine.breaker = Breaker(BATCH, clock)
+        share = Limit(LIMIT, clock).share()
+        share.wake = engine.wake
+        engine.breaker = Breaker(BATCH, clock, share)
         number = 0
         while clock.now_s < AWAY_S:
             await second(rig, number)
@@ -108,13 +115,15 @@ async def test_an_outage_of_ten_minutes_is_waited_for_in_bounded_memory(tmp_path
         assert not await rig.lanes()
         sink.away = False
         clock.now_s += policy.max_s
-
-        def drained() -> bool:
+        back_at_s = clock.now_s
+        while sink.arrived < number:
+            for _ in range(20):
+                await asyncio.sleep(0)
             bounded(engine)
-            return sink.arrived >= number
-
-        engine.wake()
-        await until(drained, 400)
+            assert sink.arrived <= LIMIT * (clock.now_s - back_at_s + BURST_S)
+            clock.now_s += BURST_S / 2
+            engine.wake()
+        assert clock.now_s - back_at_s >= number / LIMIT - BURST_S
         await until(lambda: engine.status.cursor >= number)
         assert sink.arrived == number
         assert len(sink.last) == KEYS

@@ -64,10 +64,12 @@ class Deployments:
         self.folder, self.port = folder, port
         self.taken: list[dict[str, Any]] = []
 
-    def load(self, *, field: str = "item", more: str = "", plant: str = "'aachen'") -> Any:
+    def load(self, *, field: str = "item", more: str = "", plant: str = "'aachen'", rate: str = "") -> Any:
         (self.folder / "token").write_text("secret")
         text = SETTINGS.format(host=LOOPBACK, port=self.port, field=field, more=more)
         path = self.folder / "deployment.yaml"
+        if rate:
+            text = text.replace("    kind: rest\n    url:", f"    kind: rest\n    rate: {rate}\n    url:")
         path.write_text(text.replace("event_plant", plant))
         return load(path)
 
@@ -108,6 +110,21 @@ async def test_a_changed_route_goes_on_where_it_stood_and_the_adapters_stay(
         await say(hub, "B")
         await eventually(lambda: deployments.taken == [{"item": "A"}, {"sku": "B"}])
         assert hub.adapters["mes"].source is source
+        assert hub.adapters["erp"].sink is sink
+
+
+async def test_a_changed_rate_concerns_the_routes_and_not_the_connection(
+    deployments: Deployments, tmp_path: Path
+) -> None:
+    async with running(deployments.load(rate="1/h"), tmp_path / "data") as hub:
+        sink = hub.adapters["erp"].sink
+        for item in ("A", "B"):
+            await say(hub, item)
+        await eventually(lambda: deployments.taken == [{"item": "A"}])
+        await eventually(lambda: hub.engines["stock"].status.waiting == 1)
+        changes = await hub.reload(deployments.load(rate="50/s"), by="test")
+        assert changes == {"adapters": [], "routes": ["stock"]}
+        await eventually(lambda: deployments.taken == [{"item": "A"}, {"item": "B"}])
         assert hub.adapters["erp"].sink is sink
 
 

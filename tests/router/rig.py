@@ -26,6 +26,7 @@ from router.engine import Engine
 from router.journal import IngestBatch, Message
 from router.journal.sqlite import SQLiteJournal
 from router.lanekeeper import LaneKeeper
+from router.ratelimit import Share
 from router.recoverability import Policy
 from router.routes import Codes, Route
 
@@ -154,7 +155,9 @@ class Rig:
         await self.journal.open()
         self.dispatcher = Dispatcher(self.journal, self.log)
 
-    async def start(self, compiled: Route, sink: Any, traits: SinkTraits = PARALLEL) -> Engine:
+    async def start(
+        self, compiled: Route, sink: Any, traits: SinkTraits = PARALLEL, share: Share | None = None
+    ) -> Engine:
         cursors = await self.journal.cursors()
         engine = Engine(
             compiled,
@@ -167,6 +170,7 @@ class Rig:
             observer=SilentObserver(),
             clock=lambda: datetime.now(UTC),
             log=self.log,
+            share=share,
         )
         self.engines.append(engine)
         self._tasks.append(asyncio.create_task(engine.run()))
