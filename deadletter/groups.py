@@ -17,7 +17,7 @@ _HOUR_S: Final = 3600.0
 
 
 class Group(Struct, frozen=True, kw_only=True):
-    """Open dead letters of one fingerprint. ``error`` is the newest one's.
+    """Open dead letters of one fingerprint. ``error`` and ``plant`` are the newest one's.
 
     ``trend`` has how many arrived in each of the last 24 hours, the oldest hour first.
     """
@@ -32,6 +32,7 @@ class Group(Struct, frozen=True, kw_only=True):
     newest: int
     open: int
     retrying: int
+    plant: str
     plants: tuple[str, ...]
     types: tuple[str, ...]
     first_at: float
@@ -72,8 +73,8 @@ def _group(
     trends: Mapping[str, Sequence[int]],
 ) -> Group:
     newest = max(part[7] for part in parts)
-    kind, route, adapter, stage, code, error = transaction.execute(
-        "SELECT kind, route, adapter, stage, code, error FROM dead_letters WHERE id = ?", (newest,)
+    kind, route, adapter, stage, code, error, plant = transaction.execute(
+        "SELECT kind, route, adapter, stage, code, error, plant FROM dead_letters WHERE id = ?", (newest,)
     )[0]
     return Group(
         fingerprint=fingerprint,
@@ -86,6 +87,7 @@ def _group(
         newest=newest,
         open=sum(part[4] for part in parts if part[3] == "open"),
         retrying=sum(part[4] for part in parts if part[3] == "retrying"),
+        plant=plant,
         plants=tuple(sorted({part[1] for part in parts if part[1]})),
         types=tuple(sorted({part[2] for part in parts if part[2]})),
         first_at=min(part[5] for part in parts),

@@ -13,6 +13,7 @@ from gateway.api import (
     crosswalk_import,
     crosswalks,
     dead_letters,
+    dry_run,
     edits,
     events,
     exceptions,
@@ -47,6 +48,7 @@ _RESOURCES = (
     timeline,
     webhooks,
     retries,  # before dead_letters: groups and retries are no numbers
+    dry_run,
     dead_letters,
     edits,
     exceptions,

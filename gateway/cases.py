@@ -10,7 +10,7 @@ import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
-from typing import Any, Final, cast
+from typing import Any, Final
 
 import msgspec
 from msgspec import Struct
@@ -18,31 +18,17 @@ from msgspec import Struct
 from canonical import catalogue
 from canonical.errors import ConfigError, PermanentError
 from canonical.event import Event, utc_now
-from canonical.ports import Outcome, RawMessage
+from canonical.ports import RawMessage
 from canonical.spec import AdapterContext, Health
 from config.model import Case, Deployment, Expectation, ExpectedDelivery
-from gateway.comparing import Difference, Text, differences
+from gateway.comparing import Difference, differences
 from gateway.compile import compile_route, crosswalk_of, decoder_of, inbound_codes
-from router.ingest import Ingest, Intake
-from router.journal import IngestBatch, Journal, Message
-from router.numbering import Unnumbered
-from router.routes import Route
+from gateway.trial import Made, Silent, made, taken
+from router.ingest import Intake
 
-__all__ = ["Bench", "Made", "Refused", "Silent", "Verdict", "body_of"]
+__all__ = ["Bench", "Refused", "Verdict", "body_of"]
 
 _ID: Final = "case"
-_REFERENCE: Final = "1"
-"""The control reference of interchanges, which the hub would count up."""
-
-
-class Made(Struct, frozen=True, kw_only=True):
-    """A delivery that a route would make. ``value`` is its payload as JSON, or as ``Text``."""
-
-    route: str
-    value: Any
-    text: str
-    content_type: str
-    target: Mapping[str, Any]
 
 
 class Refused(Struct, frozen=True, kw_only=True):
@@ -93,9 +79,6 @@ class Bench:
         self, adapter: str, body: bytes, attributes: Mapping[str, Any], content_type: str = ""
     ) -> tuple[list[Event], list[Made], list[Refused]]:
         """(events, deliveries, what was refused) of a message that comes in through an adapter."""
-        journal = _Forgetful()
-        ingest = Ingest(cast(Journal, journal), journal, self._clock, Silent())
-        ingest.add(self._intake(adapter))
         raw = RawMessage(
             adapter=adapter,
             id=_ID,
@@ -104,20 +87,20 @@ class Bench:
             content_type=content_type,
             attributes=dict(attributes),
         )
-        await ingest.submit(adapter, [raw])
-        events = [event for message in journal.messages for event in message.events]
-        refused = [
-            Refused(code=fault.code, error=fault.message)
-            for message in journal.messages
-            for fault in message.invalid
-        ]
+        events, faults = await taken(self._intake(adapter), raw, self._clock)
+        refused = [Refused(code=fault.code, error=fault.message) for fault in faults]
         deliveries: list[Made] = []
         for event in events:
             for route in self._routes:
+                if not route.takes(event):
+                    continue
                 try:
-                    deliveries += self._delivered(route, event)
+                    one = made(route, event, self._crosswalk, self._clock)
                 except PermanentError as error:
                     refused.append(Refused(code=error.code, error=error.message, route=route.name))
+                    continue
+                if one is not None:
+                    deliveries.append(one)
         return events, deliveries, refused
 
     def _intake(self, name: str) -> Intake:
@@ -140,28 +123,6 @@ class Bench:
             plant=adapter.plant,
             decoder=decoder_of(adapter, context),
             health=Health(),
-        )
-
-    def _delivered(self, route: Route, event: Event) -> Iterator[Made]:
-        if not route.takes(event):
-            return
-        delivery = route.deliver(event, self._crosswalk)
-        if delivery is None:
-            return
-        payload = delivery.payload
-        value: Any = None
-        if isinstance(route.formatter, Unnumbered):
-            value = msgspec.json.decode(payload)
-            payload = route.formatter.formatter.interchange(value, _REFERENCE, self._clock())
-        elif "json" in delivery.content_type:
-            value = msgspec.json.decode(payload)
-        text = payload.decode("utf-8", errors="replace")
-        yield Made(
-            route=route.name,
-            value=Text(text) if value is None else value,
-            text=text,
-            content_type=delivery.content_type,
-            target=delivery.target,
         )
 
 
@@ -221,9 +182,9 @@ def _of_deliveries(wanted: Sequence[ExpectedDelivery], deliveries: Sequence[Made
     rest = list(deliveries)
     for expected in wanted:
         candidates = [
-            (list(differences(expected.contains, made.value)) if expected.contains is not None else [], made)
-            for made in rest
-            if made.route == expected.route
+            (list(differences(expected.contains, each.value)) if expected.contains is not None else [], each)
+            for each in rest
+            if each.route == expected.route
         ]
         if not candidates:
             yield f"expected a delivery on route {expected.route}, there is none"
@@ -231,32 +192,5 @@ def _of_deliveries(wanted: Sequence[ExpectedDelivery], deliveries: Sequence[Made
         found: tuple[list[Difference], Made] = min(candidates, key=lambda pair: len(pair[0]))
         rest.remove(found[1])
         yield from (f"delivery on route {expected.route}: {one}" for one in found[0])
-    for made in rest:
-        yield f"unexpected delivery on route {made.route}: {made.text[:200]}"
-
-
-# ── what stands in for the hub ──────────────────────────────────────────────────────────────────
-
-
-class _Forgetful:
-    """A journal for one message: takes it, and counts nothing."""
-
-    def __init__(self) -> None:
-        self.messages: list[Message] = []
-
-    async def append(self, batch: IngestBatch, *, urgent: bool = False) -> Sequence[Outcome]:
-        """Keeps the messages until somebody looks."""
-        self.messages += batch.messages
-        return [Outcome(status="accepted" if message.events else "ignored") for message in batch.messages]
-
-    def ingested(self, adapter: str, messages: Sequence[Message], outcomes: Sequence[Outcome]) -> None:
-        """Nobody counts."""
-
-
-class Silent:
-    """A log of nothing: what is wrong is told otherwise."""
-
-    def debug(self, event: str, **fields: Any) -> None:
-        """Says nothing."""
-
-    info = warning = error = debug
+    for left in rest:
+        yield f"unexpected delivery on route {left.route}: {left.text[:200]}"

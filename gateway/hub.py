@@ -12,6 +12,7 @@ from canonical.spec import Health, Log
 from config.crosswalks import CrosswalkRow
 from config.model import AdapterConfig, Deployment
 from deadletter.bulk import Bulk
+from deadletter.dryrun import DryRun
 from deadletter.edits import Edits
 from deadletter.service import DeadLetters
 from gateway.audit import Audit
@@ -140,6 +141,8 @@ class Hub(Protocol):
     def dead_letters(self) -> DeadLetters: ...
     @property
     def retries(self) -> Bulk: ...
+    @property
+    def dry_run(self) -> DryRun: ...
     @property
     def exceptions(self) -> Exceptions: ...
     @property

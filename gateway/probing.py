@@ -17,7 +17,8 @@ from canonical.ports import RawMessage
 from canonical.probing import Step, by_sink, by_source, reached
 from canonical.spec import AdapterContext
 from config.model import AdapterConfig, Deployment
-from gateway.cases import Bench, Silent
+from gateway.cases import Bench
+from gateway.trial import Silent
 
 __all__ = ["probe"]
 

@@ -11,9 +11,10 @@ import yaml
 from canonical import catalogue
 from canonical.errors import ConfigError
 from canonical.event import Event
-from gateway.cases import Bench, Made
+from gateway.cases import Bench
 from gateway.comparing import Text
 from gateway.masking import masked_attributes, masked_body
+from gateway.trial import Made
 
 if TYPE_CHECKING:
     from gateway.commands.client import Client

@@ -28,6 +28,7 @@ from config.model import Deployment
 from deadletter import bulk, edits
 from deadletter import store as dead_letters
 from deadletter.bulk import Bulk
+from deadletter.dryrun import DryRun
 from deadletter.edits import Edits
 from deadletter.service import DeadLetters
 from gateway import audit, exceptions, keys
@@ -36,6 +37,7 @@ from gateway.audit import Audit
 from gateway.compile import crosswalk_rows, decoder_of, inbound_codes
 from gateway.connections import RunningAdapter, close, connect, intake_of, supervise
 from gateway.crosswalks import Crosswalks
+from gateway.dryrun import Dry
 from gateway.exceptions import Exceptions
 from gateway.keys import Keys
 from gateway.metrics import Metrics
@@ -139,6 +141,7 @@ class Hub:
             self.clock,
             second_person=lambda: self.deployment.gateway.second_person,
         )
+        self.dry_run = DryRun(self.journal, self.dead_letters, self._dry)
         self.retries = Bulk(self.journal, self.dead_letters, self.audit.record, self.clock, self.log)
         self.crosswalks = Crosswalks(
             self.journal,
@@ -302,6 +305,9 @@ class Hub:
             )
         )
         return released
+
+    def _dry(self) -> Dry:
+        return Dry(self.journal, self.adapters, self.engines, self.crosswalks.current, self.clock)
 
     # ── what is known of it ──────────────────────────────────────────────────────────────────────
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Awaitable, Callable
 from typing import Annotated, Any, Final
 
@@ -23,7 +22,7 @@ from gateway.api.answers import (
     readable,
     request_body,
 )
-from gateway.api.letters import event_of, full_type, seen, sees, summary
+from gateway.api.letters import act_on_each, event_of, full_type, one, seen, summary
 from gateway.auth import OPERATE, READ, Principal, forbidden, hub_of, require
 from gateway.problems import Problem
 
@@ -36,7 +35,6 @@ Operator = Annotated[Principal, Depends(require(OPERATE))]
 Number = Annotated[int, Path(ge=1, lt=2**63)]
 _Text = Annotated[str | None, Query(max_length=1024)]
 
-_MOST: Final = 500
 _ACT_S: Final = 20.0
 
 
@@ -115,15 +113,8 @@ async def dead_letters(
 @api.get("/v1/dead-letters/{number}", summary="One dead letter with its original bytes")
 async def dead_letter(request: Request, principal: Reader, number: Number) -> Response:
     """`body` as text, or `body_base64` where it is none; cut after 64,000 bytes."""
-    letter = await _one(request, principal, number)
+    letter = await one(hub_of(request), principal, number)
     return json(summary(letter) | readable(letter.body) | {"event": event_of(letter)})
-
-
-async def _one(request: Request, principal: Principal, number: int) -> DeadLetter:
-    letter = await hub_of(request).dead_letters.show(number)
-    if not sees(principal, letter):
-        raise forbidden("the dead letter is of a plant or domain that is not the key's")
-    return letter
 
 
 @api.post(
@@ -166,7 +157,7 @@ async def discard_many(request: Request, principal: Operator) -> Response:
 async def retry(request: Request, principal: Operator, number: Number) -> Response:
     """A message is taken in again; a delivery is tried in the background (`retrying`, later `recovered` or
     `open`). 409 when it is not open."""
-    await _one(request, principal, number)
+    await one(hub_of(request), principal, number)
     return json(summary(await hub_of(request).dead_letters.retry(number, by=principal.name)))
 
 
@@ -178,7 +169,7 @@ async def retry(request: Request, principal: Operator, number: Number) -> Respon
 async def discard(request: Request, principal: Operator, number: Number) -> Response:
     """What waited behind it is delivered. 409 when it is not open."""
     reason = _reason((await body_as(request, Discarding)).reason)
-    await _one(request, principal, number)
+    await one(hub_of(request), principal, number)
     letter = await hub_of(request).dead_letters.discard(number, by=principal.name, reason=reason)
     return json(summary(letter))
 
@@ -197,16 +188,10 @@ async def _each(
     group: str | None,
     act: Callable[[int], Awaitable[DeadLetter]],
 ) -> Response:
-    """Acts on a list that is fixed before the first act, so that what fails anew is not tried twice."""
+    """One result each."""
     filters = chosen_filters(chosen, group)
-    found = await seen(hub_of(request), principal, {**filters, "status": "open"}, None, _MOST + 1)
-    numbers = [letter.id for letter in reversed(found[:_MOST])]
-    deadline, results = time.monotonic() + _ACT_S, []
-    for number in numbers:
-        if time.monotonic() > deadline:
-            break
-        results.append(await _result(number, act))
-    return json({"results": results, "remaining": len(found) - len(results)})
+    results, left = await act_on_each(hub_of(request), principal, filters, act, within_s=_ACT_S)
+    return json({"results": [_result(*result) for result in results], "remaining": left})
 
 
 def chosen_filters(chosen: Chosen | None, group: str | None) -> dict[str, object]:
@@ -224,9 +209,7 @@ def chosen_filters(chosen: Chosen | None, group: str | None) -> dict[str, object
     return filters
 
 
-async def _result(number: int, act: Callable[[int], Awaitable[DeadLetter]]) -> dict[str, Any]:
-    try:
-        letter = await act(number)
-    except CrossplantError as error:  # of this one; the others are tried all the same
-        return {"id": number, "status": None, "code": error.code, "error": error.message}
-    return {"id": number, "status": letter.status, "error": letter.error if letter.status == "open" else ""}
+def _result(number: int, came: DeadLetter | CrossplantError) -> dict[str, Any]:
+    if isinstance(came, CrossplantError):
+        return {"id": number, "status": None, "code": came.code, "error": came.message}
+    return {"id": number, "status": came.status, "error": came.error if came.status == "open" else ""}

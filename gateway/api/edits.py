@@ -14,7 +14,7 @@ from starlette.responses import Response
 from deadletter.edits import Edit, Edits, SamePerson
 from deadletter.entry import DeadLetter
 from gateway.api.answers import ERRORS, body_as, json, moment, readable, request_body
-from gateway.api.letters import sees
+from gateway.api.letters import one
 from gateway.auth import OPERATE, READ, Principal, forbidden, hub_of, require
 from gateway.keys import Role
 from gateway.problems import Problem
@@ -53,7 +53,7 @@ async def propose(request: Request, principal: Operator, number: Number) -> Resp
     person with the role approver or admin has approved it; where `gateway.second_person` is false, at once.
     409 when the dead letter is not open."""
     wanted = await body_as(request, Proposal)
-    letter = await _letter(request, principal, number)
+    letter = await one(hub_of(request), principal, number)
     content = _content(wanted, letter)
     edit = await _edits(request).propose(number, content, by=principal.name, reason=wanted.reason)
     return json(_shown(edit), 201, {"Location": f"/v1/dead-letters/{number}/edits"})
@@ -63,7 +63,7 @@ async def propose(request: Request, principal: Operator, number: Number) -> Resp
 async def edits(request: Request, principal: Reader, number: Number) -> Response:
     """`state` is `proposed`, `applied` or `withdrawn`; `changes` tells each difference, at a JSON pointer or
     a line."""
-    await _letter(request, principal, number)
+    await one(hub_of(request), principal, number)
     return json({"items": [_shown(edit) for edit in await _edits(request).of(number)], "next": None})
 
 
@@ -88,15 +88,8 @@ def _edits(request: Request) -> Edits:
     return hub_of(request).edits
 
 
-async def _letter(request: Request, principal: Principal, number: int) -> DeadLetter:
-    letter = await hub_of(request).dead_letters.show(number)
-    if not sees(principal, letter):
-        raise forbidden("the dead letter is of a plant or domain that is not the key's")
-    return letter
-
-
 async def _one(request: Request, principal: Principal, number: int, edit: int) -> Edit:
-    await _letter(request, principal, number)
+    await one(hub_of(request), principal, number)
     found: Edit = await _edits(request).show(edit)
     if found.dead_letter != number:
         raise LookupError(f"dead letter {number} has no edit {edit}")

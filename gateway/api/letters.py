@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import time
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Final
 
 import msgspec
 from msgspec import structs
 
 from canonical import catalogue
+from canonical.errors import CrossplantError
 from deadletter.entry import DeadLetter
 from gateway.api.answers import moment, readable
-from gateway.auth import Principal
+from gateway.auth import Principal, forbidden
 from gateway.hub import Hub
 
-__all__ = ["event_of", "full_type", "seen", "sees", "summary"]
+__all__ = ["act_on_each", "event_of", "full_type", "one", "plants_of", "seen", "seen_by", "summary"]
 
 _LISTED_BYTES: Final = 2000
 _READ_AT_ONCE: Final = 200
+_ACTED_ON: Final = 500
 
 
 def full_type(name: str | None) -> str | None:
@@ -32,25 +35,66 @@ async def seen(
     hub: Hub, principal: Principal, filters: Mapping[str, object], before: int | None, limit: int
 ) -> list[DeadLetter]:
     """The newest that may be seen; those of other domains are passed over."""
-    plants = None if principal.plants is None else sorted(principal.plants)
+    plants, sees = plants_of(principal), seen_by(principal)
     found: list[DeadLetter] = []
     while len(found) < limit:
         size = limit - len(found) if principal.domains is None else _READ_AT_ONCE
         read = await hub.dead_letters.page(filters, plants=plants, before=before, limit=size)
-        found += [letter for letter in read if sees(principal, letter)]
+        found += [letter for letter in read if sees(letter.plant, letter.type)]
         if len(read) < size:
             break
         before = read[-1].id
     return found[:limit]
 
 
-def sees(principal: Principal, letter: DeadLetter) -> bool:
-    """Whether it is of the key's plants and domains; of a message without a type nobody knows the domain."""
-    try:
-        domain: str = catalogue.get(letter.type).domain
-    except catalogue.UnknownType:
-        domain = "-"
-    return principal.sees(letter.plant or None, domain)
+def seen_by(principal: Principal) -> Callable[[str, str], bool]:
+    """(plant, type) → whether dead letters of these are of the key's plants and domains. Of a message without
+    a type nobody knows the domain."""
+
+    def sees(plant: str, type_: str) -> bool:
+        try:
+            domain: str = catalogue.get(type_).domain
+        except catalogue.UnknownType:
+            domain = "-"
+        return principal.sees(plant or None, domain)
+
+    return sees
+
+
+def plants_of(principal: Principal) -> list[str] | None:
+    """The key's plants as the store filters by them; None: all."""
+    return None if principal.plants is None else sorted(principal.plants)
+
+
+async def one(hub: Hub, principal: Principal, number: int) -> DeadLetter:
+    """The dead letter, if it may be seen. Raises LookupError, Problem (403)."""
+    letter = await hub.dead_letters.show(number)
+    if not seen_by(principal)(letter.plant, letter.type):
+        raise forbidden("the dead letter is of a plant or domain that is not the key's")
+    return letter
+
+
+async def act_on_each(
+    hub: Hub,
+    principal: Principal,
+    filters: Mapping[str, object],
+    act: Callable[[int], Awaitable[DeadLetter]],
+    *,
+    within_s: float,
+) -> tuple[list[tuple[int, DeadLetter | CrossplantError]], int]:
+    """Acts on the newest 500 open ones, the oldest of them first; returns what came of each, and how many are
+    left, at least. The list is fixed before the first act, so that what fails anew is not tried twice."""
+    found = await seen(hub, principal, {**filters, "status": "open"}, None, _ACTED_ON + 1)
+    deadline = time.monotonic() + within_s
+    results: list[tuple[int, DeadLetter | CrossplantError]] = []
+    for letter in reversed(found[:_ACTED_ON]):
+        if time.monotonic() > deadline:
+            break
+        try:
+            results.append((letter.id, await act(letter.id)))
+        except CrossplantError as error:  # of this one; the others are tried all the same
+            results.append((letter.id, error))
+    return results, len(found) - len(results)
 
 
 def summary(letter: DeadLetter) -> dict[str, Any]:

@@ -8,7 +8,6 @@ from fastapi import APIRouter, Depends, Path, Query, Request
 from msgspec import Struct, structs
 from starlette.responses import Response
 
-from canonical import catalogue
 from deadletter.bulk import Progress
 from gateway.api.answers import (
     ERRORS,
@@ -22,11 +21,11 @@ from gateway.api.answers import (
     request_body,
 )
 from gateway.api.dead_letters import Chosen, chosen_filters
-from gateway.api.letters import full_type
+from gateway.api.letters import full_type, plants_of, seen_by
 from gateway.auth import OPERATE, READ, Principal, forbidden, hub_of, require
 from gateway.problems import Problem
 
-__all__ = ["api", "sees_letters"]
+__all__ = ["api"]
 
 api = APIRouter(tags=["dead letters"], responses=ERRORS)
 
@@ -64,7 +63,7 @@ async def groups(
         name: value for name, value in {**wanted, "type": full_type(type)}.items() if value is not None
     }
     found = await hub_of(request).dead_letters.groups(
-        filters, plants=_plants(principal), sees=sees_letters(principal), limit=limit
+        filters, plants=plants_of(principal), sees=seen_by(principal), limit=limit
     )
     items = [
         structs.asdict(group) | {"first_at": moment(group.first_at), "last_at": moment(group.last_at)}
@@ -98,8 +97,8 @@ async def begin(request: Request, principal: Operator) -> Response:
             chosen_filters(wanted.filter, wanted.group),
             by=principal.name,
             rate=wanted.rate,
-            plants=_plants(principal),
-            sees=sees_letters(principal),
+            plants=plants_of(principal),
+            sees=seen_by(principal),
         )
     except ValueError as error:
         raise Problem(422, "invalid", str(error), errors=[("/rate", str(error))]) from error
@@ -138,23 +137,6 @@ async def _one(request: Request, principal: Principal, number: int) -> Progress:
 def _everywhere(principal: Principal) -> None:
     if not principal.everywhere:
         raise forbidden("retries of others are for keys of all plants and domains")
-
-
-def _plants(principal: Principal) -> list[str] | None:
-    return None if principal.plants is None else sorted(principal.plants)
-
-
-def sees_letters(principal: Principal) -> Any:
-    """(plant, type) → whether dead letters of these are the key's."""
-
-    def sees(plant: str, type_: str) -> bool:
-        try:
-            domain: str = catalogue.get(type_).domain
-        except catalogue.UnknownType:
-            domain = "-"
-        return principal.sees(plant or None, domain)
-
-    return sees
 
 
 def _shown(progress: Progress) -> dict[str, Any]:

@@ -133,6 +133,9 @@ def retry(
         float | None,
         typer.Option(help="At most so many a second, of a group or filter, whatever their number."),
     ] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Shows what would come of it, and delivers nothing.")
+    ] = False,
     url: Url = DEFAULT_URL,
     key_file: KeyFile = None,
     as_json: AsJson = False,
@@ -142,18 +145,26 @@ def retry(
     With --rate what is open now is frozen and tried at that rate, while the progress is shown; Ctrl-C leaves
     it running. `crossplant dead-letters retries` lists these, and stops or resumes one.
 
+    With --dry-run they are held against today's configuration: what would be delivered, what would fail again
+    and why, how many of each; exit code 1 when some would fail or wait for a code.
+
     \b
     crossplant dead-letters retry 17 18
-    crossplant dead-letters retry --route asn-to-erp
+    crossplant dead-letters retry --route asn-to-erp --dry-run
     crossplant dead-letters retry --group 3f0a9c2b77d1 --rate 20
     """
+    chosen = {"route": route, "adapter": adapter}
+    if dry_run:
+        from gateway.commands.dry_run import dry_run as tell
+
+        tell(numbers, group, chosen, url, key_file, as_json=as_json)
+        return
     if rate is not None:
         from gateway.commands.retries import begin
 
-        chosen = {"route": route, "adapter": adapter}
         begin(group, chosen, rate, url, key_file, numbers=numbers, as_json=as_json)
         return
-    _act("retry", numbers, group, {"route": route, "adapter": adapter}, {}, url, key_file, as_json=as_json)
+    _act("retry", numbers, group, chosen, {}, url, key_file, as_json=as_json)
 
 
 @dead_letters.command(short_help="Gives up for good: some, a group, or a route's.")

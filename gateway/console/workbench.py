@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Awaitable, Callable
 from typing import Annotated, Final
 from urllib.parse import urlencode
@@ -10,12 +9,12 @@ from urllib.parse import urlencode
 from fastapi import Path, Query
 from starlette.responses import RedirectResponse, Response
 
-from canonical.errors import CrossplantError
 from canonical.event import decode
 from deadletter.entry import DeadLetter
 from gateway.api.answers import readable
-from gateway.api.letters import seen, sees
-from gateway.auth import OPERATE, forbidden
+from gateway.api.letters import act_on_each, seen
+from gateway.api.letters import one as letter_of
+from gateway.auth import OPERATE
 from gateway.console.guard import room
 from gateway.console.letters import fault_of, groups, repair_of
 from gateway.console.pages import page
@@ -29,7 +28,6 @@ __all__ = ["api"]
 api = room()
 
 _LISTED: Final = 50
-_MOST: Final = 500
 _ACT_S: Final = 10.0
 _LONGEST_REASON: Final = 2000
 _SHOWN_BYTES: Final = 20_000
@@ -100,10 +98,7 @@ async def raw(visitor: Looking, number: Number) -> Response:
 
 
 async def _one(visitor: Visitor, number: int) -> DeadLetter:
-    letter = await visitor.hub.dead_letters.show(number)
-    if not sees(visitor.principal, letter):
-        raise forbidden("the dead letter is of a plant or domain that is not the key's")
-    return letter
+    return await letter_of(visitor.hub, visitor.principal, number)
 
 
 # ── acts ────────────────────────────────────────────────────────────────────────────────────────
@@ -161,17 +156,9 @@ def _reason(visitor: Visitor) -> str:
 async def _each(
     visitor: Visitor, group: str, word: str, act: Callable[[int], Awaitable[DeadLetter]]
 ) -> Response:
-    """Acts on a list that is fixed before the first act, so that what fails anew is not tried twice."""
-    filters = {"fingerprint": group, "status": "open"}
-    found = await seen(visitor.hub, visitor.principal, filters, None, _MOST + 1)
-    deadline, done = time.monotonic() + _ACT_S, 0
-    for letter in reversed(found[:_MOST]):
-        if time.monotonic() > deadline:
-            break
-        try:
-            await act(letter.id)
-        except CrossplantError as error:  # of this one; its page tells, the others are tried all the same
-            visitor.hub.log.warning("dead_letter_not_settled", dead_letter=letter.id, error=error.message)
-        done += 1
-    told = urlencode({"group": group, "act": word, "done": done, "left": len(found) - done})
+    """Acts on each, and leads back to what is left."""
+    results, left = await act_on_each(
+        visitor.hub, visitor.principal, {"fingerprint": group}, act, within_s=_ACT_S
+    )
+    told = urlencode({"group": group, "act": word, "done": len(results), "left": left})
     return RedirectResponse(f"/dead-letters?{told}", 303)

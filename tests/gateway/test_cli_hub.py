@@ -209,6 +209,25 @@ def test_groups_are_listed_and_retried_at_a_rate(running: RunningHub) -> None:
     assert running.cli("dead-letters", "retries", "--stop", str(retried["id"])).code == 1
 
 
+def test_dry_run_tells_what_a_retry_would_do(running: RunningHub) -> None:
+    until(running, "dead-letters", "list", shows="completions")
+    listed = running.cli("dead-letters", "list", "--json").json()
+    message = next(one for one in listed if one["kind"] == "message")
+    delivery = next(one for one in listed if one["kind"] == "delivery")
+    one = running.cli("dead-letters", "retry", str(message["id"]), str(delivery["id"]), "--dry-run")
+    assert (one.code, "would fail again" in one.out, "the target decides" in one.out) == (1, True, True)
+    many = running.cli("dead-letters", "retry", "--group", delivery["fingerprint"], "--dry-run")
+    assert (many.code, "the target decides" in many.out, "nothing was delivered" in many.err) == (
+        0,
+        True,
+        True,
+    )
+    told = running.cli("dead-letters", "retry", "--adapter", "mes", "--dry-run", "--json").json()
+    assert told["outcomes"]["would_fail"] >= 1
+    assert running.cli("dead-letters", "list", "--json").json() == listed
+    assert running.cli("dead-letters", "retry", "--dry-run").code == 2
+
+
 def test_exceptions_are_listed_taken_on_and_resolved(running: RunningHub) -> None:
     until(running, "exceptions", "list", shows="completions")
     task = running.cli("exceptions", "list", "--json").json()[0]
