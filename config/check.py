@@ -24,6 +24,7 @@ def examine(deployment: Deployment, root: Node) -> list[Finding]:
     view = View(deployment=deployment, root=root)
     return [
         *_gateway(view),
+        *_python(view),
         *adapter_findings(view),
         *route_findings(view),
         *_service_levels(view),
@@ -40,6 +41,12 @@ def _gateway(view: View) -> Iterator[Finding]:
             "127.0.0.1 behind a proxy that does",
             warning=True,
         )
+
+
+def _python(view: View) -> Iterator[Finding]:
+    for index, folder in enumerate(view.deployment.python):
+        if not folder.is_dir():
+            yield view.place("python", index).finding(f"python: no such folder: {folder}")
 
 
 def _loopback(address: str) -> bool:

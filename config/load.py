@@ -22,7 +22,7 @@ from config.shape import Shape
 __all__ = ["Finding", "check", "load"]
 
 _NAMED = ("plants", "partners", "adapters", "routes", "service_levels")
-_LISTED = ("crosswalks", "tests")
+_LISTED = ("crosswalks", "python", "tests")
 
 
 def load(path: Path | str, environment: Mapping[str, str] = os.environ) -> Deployment:

@@ -187,6 +187,11 @@ class Deployment(Part):
     crosswalks: list[Path] = Field(
         default=[], description="CSV files with crosswalk rows, relative to this file."
     )
+    python: list[Path] = Field(
+        default=[],
+        description="Folders with the modules of functions that routes map by, relative to this file; "
+        "searched after what is installed.",
+    )
     stewardship: dict[AttributeGroup, Stewardship] = Field(
         default={}, description="Who keeps the crosswalk rows of a domain of codes; others are refused."
     )

@@ -2,19 +2,33 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
-from typing import Any, Literal, NamedTuple, Self
+from typing import Annotated, Any, Literal, NamedTuple, Self
 
-from pydantic import BaseModel, Field, SerializeAsAny, ValidationInfo, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    Field,
+    SerializeAsAny,
+    ValidationInfo,
+    WithJsonSchema,
+    field_validator,
+    model_validator,
+)
 
 from canonical import catalogue, spec
 from canonical.duration import Duration
 from config.adapter import Codes, FormatConfig, validated
+from config.mapping import DOTTED
 from config.part import Name, Part
 
-__all__ = ["Bound", "Retry", "Route", "Target", "expand"]
+__all__ = ["Bound", "Dotted", "Retry", "Route", "Target", "expand"]
 
 _HOUR_S = 3600.0
+
+
+Dotted = Annotated[str, WithJsonSchema({"type": "string", "pattern": DOTTED})]
+"""A Python function by dotted name."""
 
 
 class Retry(Part):
@@ -90,10 +104,10 @@ class Route(Part):
     codes: Codes | None = Field(
         None, description="The target system's codes: canonical ones are translated into them."
     )
-    map: dict[str, Any] | None = Field(
+    map: dict[str, Any] | Dotted | None = Field(
         None,
-        description="The payload: each field is CEL over event and data; mappings and lists nest. "
-        "Default: the event's data.",
+        description="The payload: each field is CEL over event and data; mappings and lists nest. Or a "
+        "Python function by dotted name, package.module.function. Default: the event's data.",
     )
     format: FormatConfig = Field(
         {"kind": "json"}, validate_default=True, description="How the payload is written."
@@ -123,10 +137,12 @@ class Route(Part):
 
     @field_validator("map", mode="before")
     @classmethod
-    def _fields(cls, fields: Any) -> Any:
-        if isinstance(fields, str):
-            raise ValueError("must be a mapping of fields; mapping by a Python function is not there yet")
-        return fields
+    def _dotted(cls, written: Any) -> Any:
+        if isinstance(written, str) and not re.fullmatch(DOTTED, written):
+            raise ValueError(
+                f"{written!r} is neither a mapping of fields nor a function: write package.module.function"
+            )
+        return written
 
     @property
     def types(self) -> list[catalogue.EventType]:

@@ -6,9 +6,11 @@ from collections.abc import Iterator, Sequence
 
 from canonical import catalogue
 from canonical.catalogue import EventType, UnknownType
+from canonical.errors import ConfigError
 from config.document import Path, spell
 from config.expression_check import expression_findings, template_findings
 from config.findings import Finding, did_you_mean
+from config.mapping import find_function
 from config.model import Codes, Route
 from config.route import expand
 from config.rule_check import emitted
@@ -36,6 +38,7 @@ def route_findings(view: View) -> Iterator[Finding]:
         yield from _target(view, name, route)
         yield from _reachable(view, name, route)
         yield from _renamed(view, name, route)
+        yield from _function(view, name, route)
         if route.codes:
             types = [found for entry in route.on for found in _types(entry)]
             yield from code_findings(view, route.codes, types, "routes", name, "codes")
@@ -91,6 +94,15 @@ def _target(view: View, name: str, route: Route) -> Iterator[Finding]:
         yield view.place("routes", name, "format").finding(
             f"routes.{name}.format: {route.format.kind!r} can be read only, not written"
         )
+
+
+def _function(view: View, name: str, route: Route) -> Iterator[Finding]:
+    """What is wrong with the Python function that maps: it is imported as the hub would."""
+    if isinstance(route.map, str):
+        try:
+            find_function(route.map, view.deployment.python)
+        except ConfigError as error:
+            yield view.place("routes", name, "map").finding(f"routes.{name}.map: {error.message}")
 
 
 def _reachable(view: View, name: str, route: Route) -> Iterator[Finding]:

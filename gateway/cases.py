@@ -65,7 +65,10 @@ class Bench:
         self._deployment, self._clock = deployment, clock
         self._crosswalk = crosswalk_of(deployment)
         inbound = inbound_codes(deployment)
-        self._routes = [compile_route(name, route, inbound) for name, route in deployment.routes.items()]
+        self._routes = [
+            compile_route(name, route, inbound, deployment.python)
+            for name, route in deployment.routes.items()
+        ]
 
     async def judge(self, case: Case) -> Verdict:
         """What comes of a case's message, held against what is expected."""

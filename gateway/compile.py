@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel, SecretStr
@@ -12,6 +13,7 @@ from canonical.expression import FieldMap, Template, compile_expression
 from canonical.ports import Decoder, InterchangeFormatter
 from canonical.spec import AdapterContext, FormatContext
 from config.crosswalks import read_crosswalks
+from config.mapping import find_function
 from config.model import AdapterConfig, Deployment
 from config.model import Codes as CodesConfig
 from config.model import Route as RouteConfig
@@ -25,8 +27,13 @@ __all__ = ["compile_route", "crosswalk_of", "crosswalk_rows", "decoder_of", "inb
 _WHOLE_EVENT = "cloudevents"
 
 
-def compile_route(name: str, route: RouteConfig, inbound: Mapping[str, Codes]) -> Route:
-    """The route ready to run. Raises ConfigError or ExpressionError for what a check would have found."""
+def compile_route(
+    name: str, route: RouteConfig, inbound: Mapping[str, Codes], python: Sequence[Path] = ()
+) -> Route:
+    """The route ready to run. Raises ConfigError or ExpressionError for what a check would have found.
+
+    ``python``: the deployment's folders of modules.
+    """
     formatter = route.format.spec.formatter
     if formatter is None:
         raise ConfigError(f"format {route.format.kind!r} cannot write", key=f"routes.{name}.format")
@@ -44,7 +51,8 @@ def compile_route(name: str, route: RouteConfig, inbound: Mapping[str, Codes]) -
         when=compile_expression(route.when) if route.when else None,
         inbound=inbound,
         outbound=_codes(route.codes) if route.codes else None,
-        fields=FieldMap(route.map) if route.map is not None else None,
+        fields=FieldMap(route.map) if isinstance(route.map, dict) else None,
+        function=find_function(route.map, python) if isinstance(route.map, str) else None,
         whole=route.format.kind == _WHOLE_EVENT,
         target=target,
         order=route.order,

@@ -73,7 +73,7 @@ class Routing:
         cursors = await self._cursors(deployment, names)
         inbound = inbound_codes(deployment)
         for name in names:
-            compiled = compile_route(name, deployment.routes[name], inbound)
+            compiled = compile_route(name, deployment.routes[name], inbound, deployment.python)
             running = self._adapters[compiled.to]
             assert running.sink is not None
             sink = running.sink

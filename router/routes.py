@@ -18,6 +18,7 @@ from canonical import catalogue
 from canonical.event import Event, to_json
 from canonical.expression import Expression, FieldMap, Template, Values, bind
 from canonical.ports import Delivery, Formatter
+from config.mapping import Function
 from config.packages import PACKAGE
 from router.crosswalk import Crosswalk
 from router.journal import Header
@@ -60,8 +61,8 @@ class Route(Struct, frozen=True, kw_only=True):
     """One compiled route.
 
     ``types`` are full CloudEvents types; ``plants`` empty means all. ``inbound`` gives the codes
-    of a source's events by CloudEvents source. ``fields`` None sends the data as it is, or with
-    ``whole`` the event with its envelope. ``target`` holds the sink's options, text as templates.
+    of a source's events by CloudEvents source. ``fields`` and ``function`` None send the data as it is,
+    or with ``whole`` the event with its envelope. ``target`` holds the sink's options, text as templates.
     """
 
     name: str
@@ -73,6 +74,7 @@ class Route(Struct, frozen=True, kw_only=True):
     inbound: Mapping[str, Codes] = {}
     outbound: Codes | None = None
     fields: FieldMap | None = None
+    function: Function | None = None
     whole: bool = False
     target: Mapping[str, Any] = {}
     order: Literal["key", "none"] | None = None
@@ -119,6 +121,8 @@ class Route(Struct, frozen=True, kw_only=True):
         payload = to_json(outward) if self.whole else outward.data
         if self.fields is not None:
             payload = self.fields.apply(values, self._lookup(event, crosswalk))
+        elif self.function is not None:
+            payload = self.function.apply(outward, self._lookup(event, crosswalk))
         return Delivery(
             event=event,
             payload=self.formatter.format(payload),

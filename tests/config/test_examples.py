@@ -16,7 +16,12 @@ from config.schema import schema
 from tests.config.test_schema import as_written
 
 EXAMPLES = sorted((Path(__file__).parents[2] / "config/examples").glob("*/deployment.yaml"))
-ENVIRONMENT = {"MQTT_URL": "mqtt://127.0.0.1:1883", "ORDERS_URL": "http://127.0.0.1:9000"}
+ENVIRONMENT = {
+    "MQTT_URL": "mqtt://127.0.0.1:1883",
+    "ORDERS_URL": "http://127.0.0.1:9000",
+    "ERP_URL": "http://127.0.0.1:9000",
+    "MES_SECRET": "not-a-secret-of-anybody",
+}
 
 
 @pytest.mark.parametrize("path", EXAMPLES, ids=[path.parent.name for path in EXAMPLES])
@@ -27,7 +32,7 @@ def test_an_example_has_no_findings(path: Path) -> None:
 
 
 def test_there_are_examples() -> None:
-    assert [path.parent.name for path in EXAMPLES] == ["first"]
+    assert [path.parent.name for path in EXAMPLES] == ["first", "patterns"]
 
 
 def test_what_init_writes_is_sound(tmp_path: Path) -> None:

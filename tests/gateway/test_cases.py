@@ -282,6 +282,22 @@ def test_the_first_example_passes_its_own_cases() -> None:
     assert (done.code, done.err) == (0, "2 passed, 0 failed\n"), done.out
 
 
+def test_the_example_of_patterns_passes_its_own_cases() -> None:
+    path = Path(__file__).parents[2] / "config" / "examples" / "patterns" / "deployment.yaml"
+    env = {"ERP_URL": "http://127.0.0.1:9", "MES_SECRET": "not-a-secret-of-anybody"}
+    done = crossplant("test", "--config", path, env=env)
+    assert (done.code, done.err) == (0, f"{len(load(path, env).tests)} passed, 0 failed\n"), done.out
+
+
+def test_a_mapping_function_that_cannot_be_imported_is_2(folder: Path) -> None:
+    (folder / "broken_mapping_of_test.py").write_text("def f(data):\n    return {")
+    routes = {"x": {"on": ["production.order.completed"], "map": "broken_mapping_of_test.f", "to": "erp"}}
+    done = crossplant("check", "--config", deployed(folder, routes=routes, python=["."]))
+    assert done.code == 2
+    assert "routes.x.map: importing broken_mapping_of_test failed: " in done.err + done.out
+    assert "broken_mapping_of_test.py:2:12: '{' was never closed" in done.err + done.out
+
+
 def test_a_broken_deployment_is_2(folder: Path) -> None:
     done = crossplant("test", "--config", deployed(folder, case({}, adapter="nowhere")))
     assert done.code == 2

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import pytest
 
 from canonical.errors import Rejected, TransientError
 from canonical.ports import Accepted, Delivery, Failed, Recorded, SinkOutcome, Unknown
 from canonical.spec import SinkTraits
+from config.mapping import find_function
 from router.recoverability import Policy
 from tests.router.rig import ITEMS, ScriptedSink, number_of, order, route, running, until
 
@@ -64,6 +66,30 @@ async def test_a_rejected_document_is_a_dead_letter_and_holds_back_only_its_key(
         await until(rig.clear)
         assert sink.numbers[-3:] == [3, 6, 9]
         assert [entry.status for entry in await rig.letters()] == ["recovered"]
+
+
+def by_tens(data: dict[str, Any]) -> dict[str, Any]:
+    """A mapping that fails for number 3."""
+    return {"part": 30 // (data["number"] - 3)}
+
+
+async def test_a_function_that_fails_makes_a_dead_letter_that_names_its_line(tmp_path: Path) -> None:
+    sink = ScriptedSink()
+    async with running(tmp_path) as rig:
+        mapped = route(function=find_function(f"{__name__}.by_tens"))
+        engine = await rig.start(mapped, sink)
+        await rig.append(*(order(n, f"o{n}") for n in range(5)))
+        await until(lambda: engine.status.cursor >= 5)
+        [letter] = await rig.letters()
+        assert letter.code == "mapping"
+        assert re.search(r"by_tens \(test_engine\.py:\d+\): ZeroDivisionError", letter.error), letter.error
+        assert sorted(sink.numbers) == [0, 1, 2, 4]
+        assert {delivery.payload for delivery in sink.accepted} == {
+            b'{"part":-10}',
+            b'{"part":-15}',
+            b'{"part":-30}',
+            b'{"part":30}',
+        }
 
 
 async def test_an_outage_pauses_the_route_and_nothing_is_dead_lettered(tmp_path: Path) -> None:
