@@ -21,6 +21,8 @@ __all__ = [
     "Fault",
     "attribute_text",
     "is_json",
+    "is_reference",
+    "is_rfc3339",
     "not_valid",
     "read_attributes",
     "timestamp",
@@ -66,6 +68,11 @@ _CACHED = 200  # characters: what is longer is checked anew, so that the caches 
 def is_json(media_type: str | None) -> bool:
     """Whether data of that type are JSON: ``*/json``, ``*/*+json``, or no type (JSON format, 3.1.1)."""
     return media_type is None or _JSON_TYPE.match(media_type) is not None
+
+
+def is_rfc3339(text: str) -> bool:
+    """Whether the text is a time in the form of RFC 3339; its date may still be none."""
+    return _TIME.fullmatch(text) is not None
 
 
 def timestamp(value: object) -> datetime:
@@ -145,6 +152,17 @@ def _extension(value: object) -> str | int | bool:
 
 
 _REFERENCE = _matching(_URI_REFERENCE, "a URI reference (RFC 3986)")
+
+
+def is_reference(text: str) -> bool:
+    """Whether the text may be the source of an event."""
+    try:
+        _REFERENCE(text)
+    except ValueError:
+        return False
+    return True
+
+
 _CHECKS: Final[dict[str, Callable[[object], Any]]] = dict.fromkeys(
     KNOWN - {"data", "data_base64"}, attribute_text
 ) | {

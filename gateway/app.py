@@ -33,8 +33,9 @@ from gateway.api import (
 )
 from gateway.auth import Attempts
 from gateway.console.rooms import ROOMS
+from gateway.direct import Direct, Gateway
 from gateway.hub import Hub
-from gateway.limits import Limits
+from gateway.limits import Limits, UnderWay
 from gateway.outermost import Outermost
 from gateway.sessions import Sessions
 from gateway.stream import Tail
@@ -72,7 +73,7 @@ def build(hub: Hub) -> FastAPI:
     ``app.state`` has the hub, the failed proofs per address, the sessions, the open streams, and ``closing``:
     once set, streams end.
     """
-    app = FastAPI(
+    app = Gateway(
         title="Crossplant",
         version=version("crossplant"),
         summary="The gateway of an integration hub for manufacturers",
@@ -96,8 +97,10 @@ def build(hub: Hub) -> FastAPI:
     for each in ROOMS:
         app.include_router(each)
     problems.install(app)
-    app.add_middleware(Limits)
+    under_way = UnderWay()
+    app.add_middleware(Limits, under_way=under_way)
     app.add_middleware(Outermost, log=hub.log)
+    app.direct = Outermost(Limits(Direct(), under_way=under_way), log=hub.log)
     return app
 
 

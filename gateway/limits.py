@@ -13,7 +13,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from gateway.problems import Problem, response_of
 
-__all__ = ["BODY_BYTES", "BODY_S", "EVENTS", "JSON_DEPTH", "PAGE", "Limits"]
+__all__ = ["BODY_BYTES", "BODY_S", "EVENTS", "JSON_DEPTH", "PAGE", "Limits", "UnderWay"]
 
 BODY_BYTES: Final = 16_000_000
 BODY_S: Final = 30.0
@@ -29,6 +29,12 @@ JSON_DEPTH: Final = 64
 _CLOSE: Final = {"Connection": "close"}
 
 
+class UnderWay:
+    """The bytes of all bodies that are under way."""
+
+    size = 0
+
+
 class Limits:
     """ASGI middleware: 413 for a body too large, 408 for one too slow, 415 for a packed one, 503 when
     too many bodies are under way at once."""
@@ -40,10 +46,12 @@ class Limits:
         body_bytes: int = BODY_BYTES,
         body_s: float = BODY_S,
         bodies_bytes: int = BODIES_BYTES,
+        under_way: UnderWay | None = None,
     ) -> None:
+        """``under_way``: to be counted together with those of others."""
         self._app = app
         self._body_bytes, self._body_s, self._bodies_bytes = body_bytes, body_s, bodies_bytes
-        self._under_way = 0
+        self._under_way = under_way or UnderWay()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -57,7 +65,7 @@ class Limits:
         try:
             await self._app(scope, body.receive, send)
         finally:
-            self._under_way -= body.seen
+            self._under_way.size -= body.seen
 
     def _refused(self, headers: Mapping[bytes, bytes]) -> Problem | None:
         """What the headers alone say."""
@@ -76,10 +84,10 @@ class Limits:
 
     def took(self, size: int, seen: int) -> None:
         """Counts bytes of a body. Raises Problem."""
-        self._under_way += size
+        self._under_way.size += size
         if seen > self._body_bytes:
             raise self._too_large()
-        if self._under_way > self._bodies_bytes:
+        if self._under_way.size > self._bodies_bytes:
             raise Problem(
                 503,
                 "busy",

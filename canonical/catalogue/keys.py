@@ -53,6 +53,11 @@ def _named(expression: str, data: object) -> tuple[str, str | None]:
     fields = _fields(data)
     alternatives = _alternatives(expression)
     for names in alternatives:
+        if len(names) == 1:  # the usual case, told without a list
+            only = fields.get(names[0])
+            if only is not None and only != "":
+                return names[0], str(only)
+            continue
         values = [fields.get(name) for name in names]
         if all(value is not None and value != "" for value in values):
             return names[-1], "/".join(str(value) for value in values)

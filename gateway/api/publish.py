@@ -1,17 +1,19 @@
 """POST /v1/events: CloudEvents in, durable before the answer.
 
 The catalogue judges every event, and all that is wrong is told at once; nothing of a faulty batch is
-recorded. The body is read by msgspec, not by pydantic: this is the hot path.
+recorded. The body is read by msgspec, not by pydantic, and ``gateway.direct`` leads here past the web
+framework: this is the hot path.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Annotated, Any, Final
 
 from fastapi import APIRouter, Depends, Request
 from msgspec import Struct
+from starlette.datastructures import Headers
 from starlette.responses import Response
 
 from canonical import catalogue, cloudevents
@@ -19,6 +21,7 @@ from canonical.admission import event_faults
 from canonical.errors import Invalid
 from canonical.event import Event, new_id
 from canonical.ports import Attribute, Outcome, RawMessage
+from canonical.quick import quick_batch, quick_structured
 from gateway.api.answers import ERRORS, json
 from gateway.auth import PUBLISH, Principal, forbidden, hub_of, require
 from gateway.hub import Hub
@@ -26,9 +29,11 @@ from gateway.limits import EVENTS, JSON_DEPTH
 from gateway.problems import Problem
 from router.journal import Message
 
-__all__ = ["api"]
+__all__ = ["PATH", "api", "published"]
 
 api = APIRouter(tags=["events"], responses=ERRORS)
+
+PATH: Final = "/v1/events"
 
 _ADAPTER: Final = "api"
 _RECORD_S: Final = 30.0
@@ -41,17 +46,19 @@ Fault = tuple[str, str]
 
 
 class _Read(Struct):
-    """What a body holds. ``raw`` is the body of each event's own raw message, ``at`` the pointer of each."""
+    """What a body holds. ``raw`` is the body of each event's own raw message, ``at`` the pointer of each.
+    ``whole``: the raw body has the attributes, too."""
 
     events: list[Event]
     raw: list[bytes]
     at: list[str]
     content_type: str
     attributes: dict[str, Attribute]
+    whole: bool = True
 
 
 @api.post(
-    "/v1/events",
+    PATH,
     status_code=202,
     summary="Publish one event or a batch",
     openapi_extra={"x-body": "cloudevents"},
@@ -66,7 +73,13 @@ async def publish(request: Request, principal: Annotated[Principal, Depends(requ
     """202 once everything is durable, with an outcome per event: `accepted`, `duplicate` (seen before),
     or `conflict` (the same source and id with other data; it is a dead letter now). 422 lists every fault
     with a JSON pointer, in a batch below the event's index. 403: a plant or domain is not the key's."""
-    hub = hub_of(request)
+    return await published(hub_of(request), request.headers, request.body, principal)
+
+
+async def published(
+    hub: Hub, headers: Headers, body_of: Callable[[], Awaitable[bytes]], principal: Principal
+) -> Response:
+    """The answer to a request to publish. Raises Problem, Invalid, StorageError."""
     if hub.journal.full:
         raise Problem(
             503,
@@ -75,33 +88,36 @@ async def publish(request: Request, principal: Annotated[Principal, Depends(requ
             retryable=True,
             headers={"Retry-After": "10"},
         )
-    body = await request.body()
+    body = await body_of()
     if len(body) > _OFF_LOOP_BYTES:
-        read = await asyncio.to_thread(_accepted, request, body, principal, hub)
+        read = await asyncio.to_thread(_accepted, headers, body, principal, hub)
     else:
-        read = _accepted(request, body, principal, hub)
+        read = _accepted(headers, body, principal, hub)
     outcomes = await _recorded(hub, _messages(read, principal, hub))
     return json({"results": [_result(*pair) for pair in zip(read.events, outcomes, strict=True)]}, 202)
 
 
-def _accepted(request: Request, body: bytes, principal: Principal, hub: Hub) -> _Read:
+def _accepted(headers: Headers, body: bytes, principal: Principal, hub: Hub) -> _Read:
     """The events, all of them good and permitted. Raises Problem, Invalid."""
-    read = _read(request, body)
+    read = _read(headers, body)
     if len(read.events) > EVENTS:
         raise Problem(
             413, "too_many_events", f"a batch may have {EVENTS} events at most; it has {len(read.events)}"
         )
-    denied = [
-        fault
-        for event, at in zip(read.events, read.at, strict=True)
-        for fault in _denied(event, at, principal)
-    ]
-    if denied:
-        raise forbidden(f"{denied[0][0]} {denied[0][1]}", denied)
-    plants = hub.deployment.plants.keys()
-    faults = [
-        fault for event, at in zip(read.events, read.at, strict=True) for fault in _faults(event, at, plants)
-    ]
+    if not principal.everywhere:
+        denied = [
+            fault
+            for event, at in zip(read.events, read.at, strict=True)
+            for fault in _denied(event, at, principal)
+        ]
+        if denied:
+            raise forbidden(f"{denied[0][0]} {denied[0][1]}", denied)
+    plants = hub.deployment.plants
+    faults: list[Fault] = []
+    for event, at, raw in zip(read.events, read.at, read.raw, strict=True):
+        found = _faults(event, at, plants, short=read.whole and len(raw) <= _LONGEST)
+        if found:
+            faults += found
     if faults:
         raise _invalid(faults)
     return read
@@ -113,31 +129,36 @@ def _invalid(faults: Sequence[Fault]) -> Problem:
     return Problem(422, "invalid_event", f"{where or 'the event'} {what}{more}", errors=faults)
 
 
-def _read(request: Request, body: bytes) -> _Read:
+def _read(headers: Headers, body: bytes) -> _Read:
     """What the body says, as CloudEvents reads it strictly. Raises Problem, Invalid."""
-    content_type = request.headers.get("content-type", "")
+    content_type = headers.get("content-type", "")
     match cloudevents.mode(content_type):
         case "structured":
-            event = cloudevents.parse_structured(body, max_depth=JSON_DEPTH)
+            event = quick_structured(body, max_depth=JSON_DEPTH) or cloudevents.parse_structured(
+                body, max_depth=JSON_DEPTH
+            )
             return _Read([event], [body], [""], content_type, {})
         case "batch":
             return _batch(body)
         case "binary":
-            if "ce-specversion" not in request.headers:
+            if "ce-specversion" not in headers:
                 raise Problem(
                     415,
                     "content_type",
                     f"send {cloudevents.STRUCTURED}, {cloudevents.BATCH}, or ce- headers (binary mode)",
                 )
-            headers = dict(request.headers)
-            event = cloudevents.parse_binary(headers, body, max_depth=JSON_DEPTH)
+            given = dict(headers)
+            event = cloudevents.parse_binary(given, body, max_depth=JSON_DEPTH)
             carried: dict[str, Attribute] = {
-                f"header.{name}": value for name, value in headers.items() if name.startswith("ce-")
+                f"header.{name}": value for name, value in given.items() if name.startswith("ce-")
             }
-            return _Read([event], [body], [""], content_type, carried)
+            return _Read([event], [body], [""], content_type, carried, whole=False)
 
 
 def _batch(body: bytes) -> _Read:
+    quick = quick_batch(body, max_depth=JSON_DEPTH)
+    if quick is not None:
+        return _batch_read(*quick)
     events: list[Event] = []
     faults: list[Fault] = []
     for member in cloudevents.parse_batch(body, max_depth=JSON_DEPTH):
@@ -147,14 +168,15 @@ def _batch(body: bytes) -> _Read:
             events.append(member)
     if faults:
         raise _invalid(faults)
-    raw = [cloudevents.to_structured(event) for event in events]
+    return _batch_read(events, [cloudevents.to_structured(event) for event in events])
+
+
+def _batch_read(events: list[Event], raw: list[bytes]) -> _Read:
     return _Read(events, raw, [f"/{index}" for index in range(len(events))], cloudevents.STRUCTURED, {})
 
 
 def _denied(event: Event, at: str, principal: Principal) -> list[Fault]:
     """What the key may not say."""
-    if principal.everywhere:
-        return []
     found: list[Fault] = []
     if not principal.sees(event.plantid):
         what = (
@@ -181,14 +203,20 @@ def _plant_of(source: str) -> str | None:
     return parts[2] if len(parts) > 2 and parts[:2] == ["", "plants"] else None
 
 
-def _faults(event: Event, at: str, plants: Any) -> list[Fault]:
-    """Everything that is wrong with an event that the envelope alone does not tell."""
-    found: list[Fault] = []
-    for name in _BOUNDED:
-        value = getattr(event, name)
-        if value is not None and len(value) > _LONGEST:
-            found.append((f"{at}/{name}", f"has {len(value):,} characters; {_LONGEST} at most"))
-    if event.source == _RESERVED or event.source.startswith(f"{_RESERVED}/"):
+def _too_long(event: Event, at: str) -> list[Fault]:
+    values = [(name, getattr(event, name) or "") for name in _BOUNDED]
+    return [
+        (f"{at}/{name}", f"has {len(value):,} characters; {_LONGEST} at most")
+        for name, value in values
+        if len(value) > _LONGEST
+    ]
+
+
+def _faults(event: Event, at: str, plants: Mapping[str, Any], *, short: bool) -> list[Fault]:
+    """Everything that is wrong with an event that the envelope alone does not tell. ``short``: none of its
+    attributes can be too long, since all that was sent is not."""
+    found = [] if short else _too_long(event, at)
+    if event.source.startswith(_RESERVED) and event.source.removeprefix(_RESERVED)[:1] in ("", "/"):
         found.append((f"{at}/source", "is the hub's own"))
     if event.plantid is not None and event.plantid not in plants:
         known = ", ".join(plants) or "none"
@@ -196,7 +224,7 @@ def _faults(event: Event, at: str, plants: Any) -> list[Fault]:
             (f"{at}/plantid", f"{event.plantid!r} is no plant of this deployment; there are: {known}")
         )
     faults = event_faults(event, at=at)
-    if not any(pointer == f"{at}/type" for pointer, _ in faults) and event.type != catalogue.full_name(
+    if all(pointer != f"{at}/type" for pointer, _ in faults) and event.type != catalogue.full_name(
         event.type
     ):
         faults.insert(0, (f"{at}/type", f"is to be written in full: {catalogue.full_name(event.type)}"))
@@ -229,16 +257,19 @@ async def _recorded(hub: Hub, messages: Sequence[Message]) -> Sequence[Outcome]:
         return []
     recording = asyncio.ensure_future(hub.ingest.record(_ADAPTER, messages))
     try:
-        async with asyncio.timeout(_RECORD_S):
-            return await asyncio.shield(recording)
-    except TimeoutError:
+        await asyncio.wait((recording,), timeout=_RECORD_S)
+    finally:
+        if not recording.done():  # it goes on, though nobody asks any more what became of it
+            recording.add_done_callback(lambda late: late.cancelled() or late.exception())
+    if not recording.done():
         raise Problem(
             503,
             "storage",
             f"the journal took more than {_RECORD_S:g} s; send the same again, what was kept counts once",
             retryable=True,
             headers={"Retry-After": "10"},
-        ) from None
+        )
+    return recording.result()
 
 
 def _result(event: Event, outcome: Outcome) -> dict[str, Any]:

@@ -22,7 +22,7 @@ from starlette.types import ASGIApp
 
 from config.model import Tls
 from gateway import problems, serving
-from gateway.limits import Limits
+from gateway.limits import Limits, UnderWay
 from gateway.problems import Problem
 from tests.certificates import Authority
 from tests.gateway.hubs import STRUCTURED, Served, cloud_event
@@ -225,23 +225,22 @@ async def test_a_body_that_drips_is_408() -> None:
 
 
 async def test_all_bodies_under_way_together_are_bounded() -> None:
-    limits: list[Limits] = []
+    under_way = UnderWay()
 
     def limit(inner: ASGIApp) -> ASGIApp:
-        limits.append(Limits(inner, bodies_bytes=100_000))
-        return limits[-1]
+        return Limits(inner, bodies_bytes=100_000, under_way=under_way)
 
     async with serving_small(small(limit)) as address:
         opened = [await asyncio.open_connection(*address) for _ in range(3)]
         for _, writer in opened:
             writer.write(b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 60000\r\n\r\n" + b"x" * 40_000)
-        await eventually(lambda: limits and limits[-1]._under_way >= 80_000)
+        await eventually(lambda: under_way.size >= 80_000)
         answers = [asyncio.create_task(reader.read(100)) for reader, _ in opened]
         done, _ = await asyncio.wait(answers, timeout=5, return_when=asyncio.FIRST_COMPLETED)
         assert done.pop().result().startswith(b"HTTP/1.1 503")
         for _, writer in opened:
             writer.close()
-        await eventually(lambda: limits[-1]._under_way == 0)
+        await eventually(lambda: under_way.size == 0)
         for task in answers:
             task.cancel()
 
