@@ -121,6 +121,7 @@ class Hub:
         self.exceptions = Exceptions(self.journal, self.audit.record, self._owners, self.clock, self.log)
         await self.journal.open()
         self._opened.push_async_callback(self.journal.close)
+        self._tell_versions(*self.journal.versions)
         await self.search.open(self.journal)
         self._opened.push_async_callback(self.search.close)
         await self.services.open(self.journal)
@@ -166,6 +167,11 @@ class Hub:
         await self.routing.start(self.deployment, list(self.deployment.routes))
         await self.retries.open()
         self._housekeeping = asyncio.create_task(self._keep_house(), name="housekeeping")
+
+    def _tell_versions(self, found: int, reached: int) -> None:
+        if found != reached:
+            back = "programs before this one refuse the folder now: their way back is a backup made before"
+            self.log.warning("journal_brought_up_to_date", found=found, reached=reached, detail=back)
 
     @property
     def routing(self) -> Routing:

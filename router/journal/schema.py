@@ -6,12 +6,12 @@ from collections.abc import Sequence
 
 import apsw
 
-from canonical.errors import ConfigError
 from router.journal.ledger import LEDGERS
+from router.journal.migrations import STEPS, Step, columns_of, migrate
 
 __all__ = ["VERSION", "prepare"]
 
-VERSION = 1
+VERSION = 1 + len(STEPS)
 
 _PRAGMAS = (
     "page_size = 16384",  # before the first table; p99 of large bundles depends on it
@@ -40,22 +40,37 @@ _TABLES = (
 )
 
 
-def prepare(connection: apsw.Connection, tables: Sequence[str]) -> None:
-    """Sets the pragmas and creates what is missing. ``tables`` are other packages' statements.
+def prepare(
+    connection: apsw.Connection, tables: Sequence[str], steps: Sequence[Step] = STEPS
+) -> tuple[int, int]:
+    """Sets the pragmas, brings an older journal up to date and creates what is missing.
 
-    Raises ConfigError when the file was written by a newer version.
+    ``tables`` are other packages' statements. Returns the versions (found, reached); they are the same for
+    a new file. Raises ConfigError, with nothing changed, when a newer version wrote the file.
     """
     for pragma in _PRAGMAS:
         connection.execute(f"PRAGMA {pragma}")
-    with connection:
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        found = _version(connection)
+        reached = migrate(connection, found or 1 + len(steps), steps)
         for statement in (*_TABLES, *tables):
             connection.execute(statement)
-        row = connection.execute("SELECT value FROM meta WHERE key = 'schema'").fetchone()
-        if row is None:
-            connection.execute("INSERT INTO meta VALUES ('schema', ?)", (str(VERSION),))
+        if found is None:
             connection.execute("INSERT INTO meta VALUES ('next_position', '1')")
-        elif int(row[0]) > VERSION:
-            raise ConfigError(
-                f"the data folder has schema version {row[0]}, this program knows up to {VERSION}: "
-                "run the newer version, or restore a backup made with this one"
-            )
+        if found != reached:
+            connection.execute("INSERT OR REPLACE INTO meta VALUES ('schema', ?)", (str(reached),))
+        connection.execute("COMMIT")
+    except BaseException:
+        if not connection.get_autocommit():
+            connection.execute("ROLLBACK")
+        raise
+    return found or reached, reached
+
+
+def _version(connection: apsw.Connection) -> int | None:
+    """The version that the file has; None for a new one."""
+    if not columns_of(connection, "meta"):
+        return None
+    row = connection.execute("SELECT value FROM meta WHERE key = 'schema'").fetchone()
+    return int(str(row[0])) if row else None

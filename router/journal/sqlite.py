@@ -79,11 +79,13 @@ class SQLiteJournal:
         self._raws: list[RawMessage] = []
         self._head = 0
         self._room = asyncio.Event()
+        self.versions = (0, 0)
+        """Of the schema: (what it was when it was opened, what it is)."""
 
     # ── opening and closing ──────────────────────────────────────────────────────────────────────
 
     async def open(self) -> None:
-        """Locks the folder, makes or checks the tables, starts the writer.
+        """Locks the folder, makes the tables or brings them up to date, starts the writer.
 
         Raises ConfigError when another hub holds the folder or a newer version wrote it.
         """
@@ -92,7 +94,7 @@ class SQLiteJournal:
             self._connection = apsw.Connection(str(self.path))
             self.path.chmod(0o600)
             self._connection.set_busy_timeout(5000)
-            prepare(self._connection, self._tables)
+            self.versions = prepare(self._connection, self._tables)
             self._identities = Identities(self._connection, self._window_s)
             self._next = self._stored_next()
         except BaseException:

@@ -143,15 +143,15 @@ ITEMS = Codes(system="mes", fields=("data.item",))
 class Rig:
     """One journal, any number of routes."""
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
+    def __init__(self, folder: Path, tables: Sequence[str] = TABLES, window_s: float = 7 * 86400.0) -> None:
+        self.folder, self._tables, self._window_s = folder, tables, window_s
         self.crosswalk = crosswalk.Crosswalk()
         self.engines: list[Engine] = []
         self._tasks: list[asyncio.Task[None]] = []
         self.log = structlog.get_logger()
 
     async def open(self) -> None:
-        self.journal = SQLiteJournal(self.folder, tables=TABLES)
+        self.journal = SQLiteJournal(self.folder, tables=self._tables, window_s=self._window_s)
         await self.journal.open()
         self.dispatcher = Dispatcher(self.journal, self.log)
 
