@@ -86,7 +86,7 @@ def _ours(folder: Path, count: int, size: int) -> Run:
 def _raw(folder: Path, count: int, size: int) -> Run:
     async def run() -> Sample:
         pieces = [
-            encode_lines(event for message in messages for event in message.events)
+            encode_lines([event for message in messages for event in message.events])
             for messages in _batches(count, size)
         ]
         path = folder / "raw.log"

@@ -9,7 +9,7 @@ from __future__ import annotations
 import itertools
 import os
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from hashlib import blake2b
 from typing import Any
@@ -17,7 +17,7 @@ from typing import Any
 import msgspec
 from msgspec import Struct, field
 
-__all__ = ["Event", "decode", "encode", "encode_lines", "new_id", "payload_hash", "to_json"]
+__all__ = ["Event", "decode", "encode", "encode_lines", "hash_number", "new_id", "payload_hash", "to_json"]
 
 Extension = str | int | bool
 
@@ -58,6 +58,7 @@ class Event(Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknow
 
 KNOWN = frozenset(Event.__struct_fields__) - {"extensions"}
 _encoder = msgspec.json.Encoder(decimal_format="string")
+_deterministic = msgspec.json.Encoder(order="deterministic")
 _decoder = msgspec.json.Decoder(Event)
 
 
@@ -73,9 +74,11 @@ def encode(event: Event) -> bytes:
     return _encoder.encode(event) if not event.extensions else _encoder.encode(to_json(event))
 
 
-def encode_lines(events: Iterable[Event]) -> bytes:
+def encode_lines(events: Sequence[Event]) -> bytes:
     """Events as NDJSON, one a line, each line ended."""
-    return b"".join(encode(event) + b"\n" for event in events)
+    if any(event.extensions for event in events):
+        return b"".join(encode(event) + b"\n" for event in events)
+    return _encoder.encode_lines(events)
 
 
 def from_json(plain: Mapping[str, Any]) -> Event:
@@ -99,10 +102,13 @@ def payload_hash(event: Event) -> bytes:
     Covers type, subject and data with sorted keys. Times are left out: a sender that repeats a
     message may stamp it anew.
     """
-    body = msgspec.json.encode(
-        (event.type, event.subject, event.data, event.data_base64), order="deterministic"
-    )
+    body = _deterministic.encode((event.type, event.subject, event.data, event.data_base64))
     return blake2b(body, digest_size=8).digest()
+
+
+def hash_number(digest: bytes) -> int:
+    """A ``payload_hash`` as databases keep it: a signed 64-bit integer."""
+    return int.from_bytes(digest, "big", signed=True)
 
 
 _counter = itertools.count()

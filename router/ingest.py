@@ -158,6 +158,8 @@ class Ingest:
 
     async def _tell(self, intake: Intake, messages: Sequence[Message], outcomes: Sequence[Outcome]) -> None:
         """Publishes what became a dead letter; the row itself is durable already."""
+        if not any(outcome.errors for outcome in outcomes):
+            return
         told = [
             notice_message(dead_lettered(letter, None))
             for message, outcome in zip(messages, outcomes, strict=True)
@@ -241,6 +243,8 @@ class Ingest:
         """Dead letters for what is invalid or in conflict, in the append's transaction."""
 
         def within(transaction: Transaction, outcomes: Sequence[Outcome]) -> Sequence[Outcome]:
+            if not any(outcome.errors for outcome in outcomes):
+                return outcomes
             result = []
             for message, outcome in zip(messages, outcomes, strict=True):
                 letter = self._letter(intake, message, outcome)

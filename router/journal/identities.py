@@ -1,9 +1,13 @@
 """Which events were seen: (source, id) → payload hash and position, for a stated window.
 
 Kept in tables that each cover one window's length, so that forgetting is dropping a table. An
-identity is looked up in the current table and in the one before, hence it is known for at least
-one window and at most two. Keys are the ids themselves: ids that grow with time touch only the
-right edge of the tree (a hash as key costs 3–5 times as much).
+identity is looked up in the current tables and in those before, hence it is known for at least
+one window and at most two.
+
+Most sources number what they send, or the hub does it for them, so that ids grow. An id beyond all
+that its source ever had is new: nothing is looked up for it. Runs of such ids are kept as one row
+(``packs``); all else has a row of its own in ``identities_<n>`` and is looked up. Whether a source's
+ids grow is seen from them, never assumed: one that comes late, or again, takes the long way.
 """
 
 from __future__ import annotations
@@ -13,12 +17,15 @@ from collections.abc import Sequence
 import apsw
 import msgspec
 
-from canonical.event import Event, payload_hash
+from canonical.event import Event, hash_number, payload_hash
+from router.journal.packs import Packs
 
 __all__ = ["Identities", "Seen"]
 
 Seen = tuple[int, int]
 """(payload hash, position) of the event that had the identity first."""
+_SHORT_RUN = 8
+"""Ids below which a run is not worth a row of its own kind."""
 
 
 class Identities:
@@ -29,39 +36,40 @@ class Identities:
         self._window_s = window_s
         self._sources: dict[str, int] = _numbers(connection)
         self._live: list[str] = []
+        self._packs: list[Packs] = []
+        self._newest: dict[int, str] = {}
         self.registered: list[str] = []
 
-    def key(self, event: Event) -> tuple[int, str]:
-        """(number of the source, id). Registers a source that is new."""
-        number = self._sources.get(event.source)
+    def number(self, source: str) -> int:
+        """The number of a source. Registers one that is new."""
+        number = self._sources.get(source)
         if number is None:
             row = self._connection.execute(
                 "INSERT INTO sources (source) VALUES (?) "
                 "ON CONFLICT (source) DO UPDATE SET source = excluded.source RETURNING id",
-                (event.source,),
+                (source,),
             ).fetchone()
             assert row is not None
-            number = self._sources[event.source] = int(row[0])
-            self.registered.append(event.source)
-        return number, event.id
+            number = self._sources[source] = int(row[0])
+            self.registered.append(source)
+        return number
 
-    def forget_sources(self) -> None:
-        """After a rollback: numbers given in it are not in the database."""
+    def forget(self) -> None:
+        """After a rollback: what was learnt in it is not in the database."""
         self._sources = _numbers(self._connection)
         self._live = []
+        self._newest.clear()
 
     def undo(self) -> None:
         """Forgets the sources ``registered`` since that list was cleared: their statements are undone."""
         for source in self.registered:
             self._sources.pop(source, None)
-
-    @staticmethod
-    def hash(event: Event) -> int:
-        """The payload hash as SQLite keeps it: a signed 64-bit integer."""
-        return int.from_bytes(payload_hash(event), "big", signed=True)
+        self._newest.clear()
+        for packs in self._packs:
+            packs.forget()
 
     def rotate(self, now: float) -> None:
-        """Makes the table of the present window, drops those older than the one before."""
+        """Makes the tables of the present window, drops those older than the ones before."""
         epoch = int(now // self._window_s)
         wanted = [f"identities_{epoch}", f"identities_{epoch - 1}"]
         if self._live == wanted:
@@ -71,35 +79,58 @@ class Identities:
                 f"CREATE TABLE IF NOT EXISTS {name} (source INTEGER NOT NULL, id TEXT NOT NULL, "
                 "hash INTEGER NOT NULL, position INTEGER NOT NULL, PRIMARY KEY (source, id)) WITHOUT ROWID"
             )
+        self._packs = [Packs(self._connection, epoch), Packs(self._connection, epoch - 1)]
         names = self._connection.execute(
-            "SELECT name FROM sqlite_master WHERE type = 'table' AND name GLOB 'identities_[0-9]*'"
+            "SELECT name FROM sqlite_master WHERE type = 'table' AND name GLOB 'identit*_[0-9]*'"
         ).fetchall()
         for (table,) in names:
-            if int(str(table).removeprefix("identities_")) < epoch - 1:
+            if int(str(table).rpartition("_")[2]) < epoch - 1:
                 self._connection.execute(f"DROP TABLE {table}")
         self._live = wanted
 
+    # ── asking ───────────────────────────────────────────────────────────────────────────────────
+
+    def growing(self, number: int, ids: Sequence[str]) -> bool:
+        """Whether each id is beyond the one before it, and all beyond what the source had: all are new."""
+        last = self._newest_of(number)
+        for each in ids:
+            if each <= last:
+                return False
+            last = each
+        return True
+
+    def _newest_of(self, number: int) -> str:
+        """The greatest id that the source had; empty when it had none."""
+        newest = self._newest.get(number)
+        if newest is None:
+            found = [packs.newest(number) for packs in self._packs]
+            for name in self._live:
+                row = self._connection.execute(
+                    f"SELECT max(id) FROM {name} WHERE source = ?", (number,)
+                ).fetchone()
+                found.append("" if row is None or row[0] is None else str(row[0]))
+            newest = self._newest[number] = max(found)
+        return newest
+
     def known(self, keys: Sequence[tuple[int, str]]) -> dict[int, Seen]:
-        """By index in ``keys``: what is known of those that were seen. Two statements for all of them."""
-        listed = msgspec.json.encode(keys).decode()
+        """By index in ``keys``: what is known of those that were seen."""
         found: dict[int, Seen] = {}
-        for name in self._live:
+        asked = [index for index, (number, each) in enumerate(keys) if each <= self._newest_of(number)]
+        if not asked:
+            return found
+        listed = msgspec.json.encode([(index, *keys[index]) for index in asked]).decode()
+        for name, packs in zip(self._live, self._packs, strict=True):
             rows = self._connection.execute(
-                f"SELECT j.key, i.hash, i.position FROM json_each(?) AS j JOIN {name} AS i "
-                "ON i.source = j.value ->> 0 AND i.id = j.value ->> 1",
+                f"SELECT j.value ->> 0, i.hash, i.position FROM json_each(?) AS j JOIN {name} AS i "
+                "ON i.source = j.value ->> 1 AND i.id = j.value ->> 2",
                 (listed,),
             )
             for index, digest, position in rows:
                 found.setdefault(index, (digest, position))
+            for index in asked:
+                if index not in found and (seen := packs.known(*keys[index])):
+                    found[index] = seen
         return found
-
-    def remember(self, rows: Sequence[tuple[int, str, int, int]]) -> None:
-        """Adds (source, id, hash, position), in one statement so that the GIL is released once."""
-        self._connection.execute(
-            f"INSERT INTO {self._live[0]} SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3 "
-            "FROM json_each(?)",
-            (msgspec.json.encode(rows).decode(),),
-        )
 
     def position(self, source: str, identifier: str) -> int | None:
         """The position of an identity, when it is still known."""
@@ -108,6 +139,36 @@ class Identities:
             return None
         seen = self.known([(number, identifier)])
         return seen[0][1] if seen else None
+
+    # ── keeping ──────────────────────────────────────────────────────────────────────────────────
+
+    def remember_run(self, number: int, ids: Sequence[str], events: Sequence[Event], first: int) -> None:
+        """Adds new events of one source, whose ids are ``growing``, at the positions from ``first`` on."""
+        if len(ids) < _SHORT_RUN:
+            self._insert(
+                [
+                    (number, each, hash_number(payload_hash(event)), position)
+                    for position, (each, event) in enumerate(zip(ids, events, strict=True), start=first)
+                ]
+            )
+        else:
+            self._packs[0].add(number, ids, b"".join(map(payload_hash, events)), first)
+        self._newest[number] = ids[-1]
+
+    def remember(self, rows: Sequence[tuple[int, str, int, int]]) -> None:
+        """Adds (source, id, hash, position) of new events, whatever their ids."""
+        self._insert(rows)
+        for number, each, *_ in rows:
+            if each > self._newest_of(number):
+                self._newest[number] = each
+
+    def _insert(self, rows: Sequence[tuple[int, str, int, int]]) -> None:
+        """In one statement, so that the GIL is released once."""
+        self._connection.execute(
+            f"INSERT INTO {self._live[0]} SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3 "
+            "FROM json_each(?)",
+            (msgspec.json.encode(rows).decode(),),
+        )
 
 
 def _numbers(connection: apsw.Connection) -> dict[str, int]:

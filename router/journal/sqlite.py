@@ -17,12 +17,13 @@ import msgspec
 from canonical.errors import ConfigError
 from canonical.event import Event
 from canonical.ports import Outcome, RawMessage, Recorded, Transaction
-from router.journal import Header, IngestBatch, Message, Settlement, reading
+from router.journal import Header, IngestBatch, Settlement, reading
 from router.journal.bundle import pack
 from router.journal.identities import Identities
 from router.journal.ledger import Hearing
 from router.journal.retention import Retention
 from router.journal.schema import prepare
+from router.journal.taking import take
 from router.journal.writer import Writer
 
 __all__ = ["SQLiteJournal"]
@@ -183,42 +184,10 @@ class SQLiteJournal:
         self._identities.registered.clear()
         hearing = Hearing(transaction, batch, time.time()) if batch.ledger else None
         messages = hearing.messages if hearing else batch.messages
-        outcomes: list[Outcome] = []
-        fresh: list[Event] = []
-        kept: list[RawMessage] = []
-        rows: list[tuple[int, str, int, int]] = []
-        events = [event for message in messages for event in message.events]
-        keys = [self._identities.key(event) for event in events]
-        hashes = [self._identities.hash(event) for event in events]
-        known = dict(self._identities.known(keys)) if keys else {}
-        here: dict[tuple[int, str], tuple[int, int]] = {}
-        index = 0
-        for message in messages:
-            positions: list[int] = []
-            first_known: int | None = None
-            conflicts: list[tuple[str, str]] = []
-            for event in message.events:
-                seen = known.get(index) or here.get(keys[index])
-                if seen is None:
-                    position = self._next + len(self._new) + len(fresh)
-                    here[keys[index]] = (hashes[index], position)
-                    rows.append((*keys[index], hashes[index], position))
-                    fresh.append(event)
-                    positions.append(position)
-                elif seen[0] == hashes[index]:
-                    first_known = first_known or seen[1]
-                else:
-                    conflicts.append(
-                        ("/id", f"{event.id!r} of {event.source!r} is at position {seen[1]} with other data")
-                    )
-                index += 1
-            outcomes.append(_outcome(message, positions, first_known, conflicts))
-            if positions:
-                kept.append(message.raw)
-        if rows:
-            self._identities.remember(rows)
+        taken = take(self._identities, messages, self._next + len(self._new))
+        outcomes: Sequence[Outcome] = taken.outcomes
         if hearing:
-            new = {(event.source, event.id): at for event, (*_, at) in zip(fresh, rows, strict=True)}
+            new = {(event.source, event.id): at for at, event in enumerate(taken.events, start=taken.first)}
             outcomes = hearing.conclude(outcomes, lambda event: new.get((event.source, event.id)))
         for part, state in batch.state.items():
             transaction.execute(
@@ -226,8 +195,8 @@ class SQLiteJournal:
                 (batch.adapter, part, state),
             )
         result = batch.within(transaction, outcomes) if batch.within else outcomes
-        self._new += fresh
-        self._raws += kept
+        self._new += taken.events
+        self._raws += taken.raws
         return result
 
     def _finish(self, transaction: Transaction) -> list[Recorded]:
@@ -259,7 +228,7 @@ class SQLiteJournal:
 
     def _rolled_back(self) -> None:
         self._next = self._stored_next()
-        self._identities.forget_sources()
+        self._identities.forget()
         taken, self._taken = self._taken, {}
         with self._settling:  # what was not settled is settled with the next commit
             for route, done in taken.items():
@@ -324,21 +293,6 @@ def _lock(folder: Path) -> int:
     os.ftruncate(handle, 0)
     os.pwrite(handle, str(os.getpid()).encode(), 0)
     return handle
-
-
-def _outcome(
-    message: Message, positions: list[int], known: int | None, conflicts: list[tuple[str, str]]
-) -> Outcome:
-    errors = tuple(error for fault in message.invalid for error in (fault.errors or (("", fault.message),)))
-    if positions:
-        return Outcome(status="accepted", positions=tuple(positions), errors=tuple(conflicts) + errors)
-    if message.invalid:
-        return Outcome(status="invalid", errors=errors + tuple(conflicts))
-    if conflicts:
-        return Outcome(status="conflict", errors=tuple(conflicts))
-    if known is not None:
-        return Outcome(status="duplicate", positions=(known,))
-    return Outcome(status="ignored")
 
 
 def _delivery_row(settlement: Settlement) -> tuple[Any, ...]:
