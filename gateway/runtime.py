@@ -22,7 +22,7 @@ import structlog
 
 from canonical.errors import ConfigError
 from canonical.event import utc_now
-from canonical.ports import Outcome, RawMessage
+from canonical.ports import Outcome, RawMessage, Transaction
 from canonical.spec import FormatContext, Health, Log, format_spec
 from config.model import Deployment
 from deadletter import bulk, edits
@@ -45,9 +45,10 @@ from gateway.projections.search import Search
 from gateway.projections.services.projection import Services
 from gateway.routing import Backlog, Routing
 from gateway.sla import buckets, watch
-from router import crosswalk, lanes
+from router import crosswalk, lanes, unreadable
 from router.engine import Engine
 from router.ingest import Ingest, Intake
+from router.journal.quarantine import Damage
 from router.journal.retention import Retention
 from router.journal.sqlite import SQLiteJournal
 from router.overdue import Overdue
@@ -112,8 +113,9 @@ class Hub:
                 keep_after=lambda: min(
                     self.search.position, self.services.keep_after, self.exceptions.position
                 ),
-                before=buckets.fold,
+                before=_before_retention,
             ),
+            damaged=self._damaged,
         )
         self.search = Search(self.data_dir, self.log)
         self.services = Services(self.data_dir, self.log)
@@ -167,6 +169,10 @@ class Hub:
         await self.routing.start(self.deployment, list(self.deployment.routes))
         await self.retries.open()
         self._housekeeping = asyncio.create_task(self._keep_house(), name="housekeeping")
+
+    def _damaged(self, transaction: Transaction, damage: Damage) -> None:
+        letter = unreadable.record(transaction, damage)
+        self.log.error("journal_corrupt", first=damage.first, last=damage.last, dead_letter=letter)
 
     def _tell_versions(self, found: int, reached: int) -> None:
         if found != reached:
@@ -460,3 +466,8 @@ async def running(deployment: Deployment, data_dir: Path, *, log: Log | None = N
         yield hub
     finally:
         await hub.close()
+
+
+def _before_retention(transaction: Transaction) -> None:
+    buckets.fold(transaction)
+    unreadable.give_up(transaction)

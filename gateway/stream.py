@@ -13,7 +13,7 @@ from itertools import islice
 
 from canonical.event import Event
 from canonical.ports import Recorded
-from router.journal import Header, Journal, JournalCorrupt
+from router.journal import Header, Journal
 
 __all__ = ["Tail"]
 
@@ -75,7 +75,4 @@ class Tail:
             start = position + 1 - newest[0].position
             found = list(islice(newest, start, start + _BATCH))
             return found, found[-1].position if found else position
-        try:
-            return await self._journal.events(position, limit=_BATCH, wanted=wanted)
-        except JournalCorrupt as error:
-            return [], error.last
+        return await self._journal.events(position, limit=_BATCH, wanted=wanted)

@@ -11,13 +11,17 @@ import asyncio
 from collections import deque
 from collections.abc import Callable, Sequence
 
+import apsw
+
+from canonical.errors import CrossplantError
 from canonical.ports import Recorded
 from canonical.spec import Log
-from router.journal import Journal, JournalCorrupt
+from router.journal import Journal
 from router.routes import Route
 
 __all__ = ["Dispatcher", "Feed"]
 
+_RETRY_S = 1.0
 BUFFER_EVENTS = 2000
 """Events that wait in memory per route; beyond, the route reads from the journal."""
 
@@ -120,12 +124,13 @@ class Dispatcher:
                 feeds.remove(feed)
 
     async def events(self, after: int, route: Route) -> tuple[list[Recorded], int]:
-        """What a lagging route reads. A bundle that the disk changed is reported and passed over."""
-        try:
-            return await self._journal.events(after, limit=BUFFER_EVENTS // 2, wanted=route.wants)
-        except JournalCorrupt as error:
-            self._log.error("journal_corrupt", route=route.name, first=error.first, last=error.last)
-            return [], error.last
+        """What a lagging route reads; a disk that cannot be read is asked again until it can."""
+        while True:
+            try:
+                return await self._journal.events(after, limit=BUFFER_EVENTS // 2, wanted=route.wants)
+            except (CrossplantError, apsw.Error) as error:
+                self._log.error("journal_unreadable", route=route.name, error=str(error), again_in_s=_RETRY_S)
+                await asyncio.sleep(_RETRY_S)
 
     def _committed(self, recorded: Sequence[Recorded]) -> None:
         """Called in the loop with each commit's events."""

@@ -14,7 +14,7 @@ from typing import Protocol
 from canonical.errors import TransientError
 from canonical.ports import Recorded
 from canonical.spec import Log
-from router.journal import Header, Journal, JournalCorrupt
+from router.journal import Header, Journal
 
 __all__ = ["WAIT_S", "Behind", "Follower", "Target"]
 
@@ -184,11 +184,7 @@ class Follower:
         if position >= self._journal.head:
             self._missed = False  # nothing was committed since the line above
             return (), position
-        try:
-            found, reached = await self._journal.events(position, limit=self._batch, wanted=self._header)
-        except JournalCorrupt as error:
-            self._log.error("journal_corrupt", reader=self._name, first=error.first, last=error.last)
-            return (), error.last
+        found, reached = await self._journal.events(position, limit=self._batch, wanted=self._header)
         return self._wanted(found), reached
 
     async def _rest(self) -> None:

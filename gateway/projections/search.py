@@ -23,7 +23,7 @@ from gateway.projections import questions
 from gateway.projections.following import WAIT_S, Behind, Follower
 from gateway.projections.index import Index
 from gateway.projections.questions import Filters, Hit
-from router.journal import Journal, JournalCorrupt
+from router.journal import Journal
 
 __all__ = ["Behind", "Filters", "Hit", "Search"]
 
@@ -103,10 +103,7 @@ class Search:
 
     async def forget(self) -> None:
         """Removes what the journal has removed."""
-        try:
-            oldest, _ = await self._journal.events(0, limit=1)
-        except JournalCorrupt:
-            return
+        oldest, _ = await self._journal.events(0, limit=1)
         before = oldest[0].position if oldest else self._index.position + 1
         more = True
         while more:

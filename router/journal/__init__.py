@@ -137,12 +137,16 @@ class Journal(Store, Protocol):
     ) -> tuple[list[Recorded], int]:
         """Events after a position, whole bundles, about ``limit`` of them, and how far it read.
 
-        Bundles whose header is not ``wanted`` are passed over undecoded. Raises JournalCorrupt.
+        Bundles whose header is not ``wanted`` are passed over undecoded, and so are those that the disk
+        changed, once that is recorded. Raises StorageError when it could not be recorded.
         """
         ...
 
     async def raw(self, position: int) -> RawMessage | None:
-        """The raw message that the event at ``position`` came from; None when it has gone."""
+        """The raw message that the event at ``position`` came from; None when it has gone.
+
+        Raises JournalCorrupt.
+        """
         ...
 
     async def history(self, adapter: str, limit: int) -> Sequence[RawMessage]:

@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Sequence
 from hashlib import blake2b, sha256
 from typing import Protocol
+from zlib import crc32
 
 import msgspec
 
@@ -27,6 +28,8 @@ HASH_BYTES = 16
 Row = tuple[int, int, bytes, bytes, bytes, bytes]
 """(first position, last position, header, events, raws, hash), the columns of ``bundles``."""
 
+_MARK = b',"check":"'
+_CHECK = _MARK + b'%08x"}'
 _header = msgspec.json.Decoder(Header)
 
 
@@ -47,7 +50,7 @@ def pack(first: int, events: Sequence[Event], raws: Sequence[RawMessage]) -> Row
     moments = {event.recordedtime for event in events}  # few: a batch shares one
     oldest = min((moment.timestamp() for moment in moments if moment), default=0.0)
     adapters = dict(Counter([raw.adapter for raw in raws]))
-    header = msgspec.json.encode(Header(format=FORMAT, counts=counts, adapters=adapters, recorded_at=oldest))
+    header = _checked(Header(format=FORMAT, counts=counts, adapters=adapters, recorded_at=oldest))
     lines, bodies = encode_lines(events), _encoder.encode(raws)
     last = first + len(events) - 1
     row = (first, last, header, lines, bodies)
@@ -62,9 +65,21 @@ def _hash(row: tuple[int, int, bytes, bytes, bytes], digest: _Hash) -> bytes:
     return digest.digest()[:HASH_BYTES]
 
 
-def header_of(header: bytes) -> Header:
-    """The decoded header."""
-    return _header.decode(header)
+def _checked(header: Header) -> bytes:
+    """Encoded, with a checksum of its own at the end: bundles are passed over by their header alone."""
+    text = msgspec.json.encode(header)
+    return text[:-1] + _CHECK % crc32(text)
+
+
+def header_of(first: int, last: int, header: bytes) -> Header:
+    """The decoded header of the bundle with these positions. Raises JournalCorrupt."""
+    text, mark, _ = header.rpartition(_MARK)
+    if mark and header[len(text) :] != _CHECK % crc32(text + b"}"):  # journals of format 1 have none
+        raise JournalCorrupt(first, last)
+    try:
+        return _header.decode(header)
+    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+        raise JournalCorrupt(first, last) from error
 
 
 def events_of(row: Row) -> list[Recorded]:

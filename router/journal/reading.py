@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -20,6 +21,7 @@ __all__ = ["COLUMNS", "Snapshots", "events", "headers", "history", "raw"]
 
 T = TypeVar("T")
 COLUMNS = "first, last, header, events, raws, hash"
+_QUARANTINED = "first IN (SELECT first FROM quarantine)"
 _PAGE = 64
 _LONGEST_HISTORY = 5000  # bundles looked at for an adapter's newest messages
 _LARGEST_HISTORY_BYTES = 64 * 1024 * 1024
@@ -58,10 +60,13 @@ class Snapshots:
             connection.execute("ROLLBACK")
 
 
-def _row(transaction: Transaction, first: int) -> Row:
-    columns: tuple[Any, ...] = transaction.execute(
-        f"SELECT {COLUMNS} FROM bundles WHERE first = ?", (first,)
-    )[0]
+def _row(transaction: Transaction, first: int, last: int) -> Row:
+    try:
+        columns: tuple[Any, ...] = transaction.execute(
+            f"SELECT {COLUMNS} FROM bundles WHERE first = ?", (first,)
+        )[0]
+    except apsw.CorruptError as error:  # not the content, but the pages that it lies on
+        raise JournalCorrupt(first, last) from error
     begin, end, header, lines, raws, digest = columns
     return begin, end, header, lines, raws, digest
 
@@ -74,18 +79,20 @@ def events(
     reached = after
     while len(found) < limit:
         rows = transaction.execute(
-            "SELECT first, last, header FROM bundles WHERE last > ?1 AND first >= "  # not from the oldest on
+            f"SELECT first, last, header, {_QUARANTINED} FROM bundles "
+            "WHERE last > ?1 AND first >= "  # not from the oldest on
             "coalesce((SELECT max(first) FROM bundles WHERE first <= ?1), 0) ORDER BY first LIMIT ?2",
             (reached, _PAGE),
         )
-        for first, last, header in rows:
-            if wanted is None or wanted(header_of(header)):
-                try:
-                    found += [item for item in events_of(_row(transaction, first)) if item.position > after]
-                except JournalCorrupt:
-                    if found:
-                        return found, reached
-                    raise
+        for first, last, header, quarantined in rows:
+            try:
+                if not quarantined and (wanted is None or wanted(header_of(first, last, header))):
+                    row = _row(transaction, first, last)
+                    found += [item for item in events_of(row) if item.position > after]
+            except JournalCorrupt:
+                if found:
+                    return found, reached
+                raise
             reached = last
             if len(found) >= limit:
                 break
@@ -96,8 +103,12 @@ def events(
 
 def headers(transaction: Transaction, after: int) -> list[Header]:
     """The headers of the bundles after a position."""
-    rows = transaction.execute("SELECT header FROM bundles WHERE first > ?", (after,))
-    return [header_of(header) for (header,) in rows]
+    rows = transaction.execute("SELECT first, last, header FROM bundles WHERE first > ?", (after,))
+    found = []
+    for first, last, header in rows:
+        with contextlib.suppress(JournalCorrupt):  # told by who reads the events
+            found.append(header_of(first, last, header))
+    return found
 
 
 def raw(transaction: Transaction, position: int) -> RawMessage | None:
@@ -107,7 +118,7 @@ def raw(transaction: Transaction, position: int) -> RawMessage | None:
     )
     if not rows or rows[0][1] < position:
         return None
-    row = _row(transaction, rows[0][0])
+    row = _row(transaction, *rows[0])
     event = events_of(row)[position - row[0]].event
     return next((message for message in raws_of(row) if message.id == event.srcmsgid), None)
 
@@ -117,14 +128,15 @@ def history(transaction: Transaction, adapter: str, limit: int) -> Sequence[RawM
     found: list[RawMessage] = []
     size_bytes = 0
     newest = transaction.execute(
-        "SELECT first, header FROM bundles ORDER BY first DESC LIMIT ?", (_LONGEST_HISTORY,)
+        "SELECT first, last, header FROM bundles ORDER BY first DESC LIMIT ?", (_LONGEST_HISTORY,)
     )
-    for first, header in newest:
-        if adapter in header_of(header).adapters:
-            messages = raws_of(_row(transaction, first))
-            mine = [message for message in messages if message.adapter == adapter]
-            found[:0] = mine
-            size_bytes += sum(len(message.body) for message in mine)
+    for first, last, header in newest:
+        with contextlib.suppress(JournalCorrupt):  # what the disk changed is no history
+            if adapter in header_of(first, last, header).adapters:
+                messages = raws_of(_row(transaction, first, last))
+                mine = [message for message in messages if message.adapter == adapter]
+                found[:0] = mine
+                size_bytes += sum(len(message.body) for message in mine)
         if len(found) >= limit or size_bytes > _LARGEST_HISTORY_BYTES:
             break
     return found[-limit:]

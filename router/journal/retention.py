@@ -39,11 +39,15 @@ class Retention:
         over = self._used(transaction) > self.size_bytes
         rows = transaction.execute(
             "SELECT first, last FROM bundles WHERE last <= ? AND (? OR committed_at < ?) "
-            "ORDER BY first LIMIT ?",
+            "AND first NOT IN (SELECT first FROM quarantine) ORDER BY first LIMIT ?",
             (horizon, over, too_old, _AT_ONCE),
         )
         if rows:
-            transaction.execute("DELETE FROM bundles WHERE first BETWEEN ? AND ?", (rows[0][0], rows[-1][0]))
+            transaction.execute(
+                "DELETE FROM bundles WHERE first BETWEEN ? AND ? "
+                "AND first NOT IN (SELECT first FROM quarantine)",
+                (rows[0][0], rows[-1][0]),
+            )
             transaction.execute(  # the newest row stays, so that no id is given twice
                 "DELETE FROM deliveries WHERE last <= ? AND id < (SELECT max(id) FROM deliveries)",
                 (rows[-1][1],),

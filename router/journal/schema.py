@@ -8,6 +8,7 @@ import apsw
 
 from router.journal.ledger import LEDGERS
 from router.journal.migrations import STEPS, Step, columns_of, migrate
+from router.journal.quarantine import TABLE as QUARANTINE
 
 __all__ = ["VERSION", "prepare"]
 
@@ -37,6 +38,7 @@ _TABLES = (
         at REAL NOT NULL, detail BLOB NOT NULL)""",
     "CREATE INDEX IF NOT EXISTS deliveries_by_route ON deliveries (route, first, last)",
     *LEDGERS,
+    QUARANTINE,
 )
 
 

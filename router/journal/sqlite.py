@@ -17,10 +17,11 @@ import msgspec
 from canonical.errors import ConfigError
 from canonical.event import Event
 from canonical.ports import Outcome, RawMessage, Recorded, Transaction
-from router.journal import Header, IngestBatch, Settlement, reading
+from router.journal import Header, IngestBatch, JournalCorrupt, Settlement, quarantine, reading
 from router.journal.bundle import pack
 from router.journal.identities import Identities
 from router.journal.ledger import Hearing
+from router.journal.quarantine import Damage
 from router.journal.retention import Retention
 from router.journal.schema import prepare
 from router.journal.taking import take
@@ -65,12 +66,14 @@ class SQLiteJournal:
         tables: Sequence[str] = (),
         window_s: float = 7 * 86400.0,
         retention: Retention | None = None,
+        damaged: Callable[[Transaction, Damage], object] = lambda _transaction, _damage: None,
     ) -> None:
         """``tables``: CREATE statements of those who use the store. ``window_s``: how long identities
-        are remembered at least."""
+        are remembered at least. ``damaged`` records a bundle that the disk changed, in the transaction that
+        takes it out of the readers' way."""
         self.path = folder / "journal.db"
         self._folder, self._tables, self._window_s = folder, tables, window_s
-        self._retention = retention or Retention()
+        self._retention, self._damaged = retention or Retention(), damaged
         self._listeners: list[Callable[[Sequence[Recorded]], None]] = []
         self._settlements: dict[str, list[Settlement]] = {}
         self._taken: dict[str, list[Settlement]] = {}
@@ -248,7 +251,19 @@ class SQLiteJournal:
     async def events(
         self, after: int, *, limit: int = 1000, wanted: Callable[[Header], bool] | None = None
     ) -> tuple[list[Recorded], int]:
-        return await self.read(lambda transaction: reading.events(transaction, after, limit, wanted))
+        while True:
+            try:
+                return await self.read(lambda transaction: reading.events(transaction, after, limit, wanted))
+            except JournalCorrupt as error:
+                await self._quarantine(error)
+
+    async def _quarantine(self, error: JournalCorrupt) -> None:
+        def work(transaction: Transaction) -> None:
+            damage = quarantine.put(transaction, error)
+            if damage is not None:
+                self._damaged(transaction, damage)
+
+        await self.write(work)
 
     async def headers(self, after: int) -> list[Header]:
         """The headers of the bundles after a position."""

@@ -14,7 +14,7 @@ from msgspec import structs
 from canonical.errors import ConfigError
 from canonical.event import Event
 from canonical.ports import Outcome, Recorded, Transaction
-from router.journal import IngestBatch, JournalCorrupt, Settlement, StorageError
+from router.journal import IngestBatch, Settlement, StorageError
 from router.journal.retention import Retention
 from router.journal.sqlite import SQLiteJournal
 from tests.router.rig import SOURCE, message, order, until
@@ -139,27 +139,6 @@ async def test_a_newer_data_folder_is_refused_and_left_alone(tmp_path: Path) -> 
     await first.close()
     with pytest.raises(ConfigError, match="schema version 99"):
         await SQLiteJournal(tmp_path).open()
-
-
-async def test_flipped_bits_are_found(tmp_path: Path) -> None:
-    first = SQLiteJournal(tmp_path)
-    await first.open()
-    for n in range(3):
-        await first.append(batch(order(n, "o")))
-    await first.close()
-    with apsw.Connection(str(tmp_path / "journal.db")) as connection:
-        [(events,)] = connection.execute("SELECT events FROM bundles WHERE first = 2").fetchall()
-        assert isinstance(events, bytes)
-        flipped = events.replace(b'"number":1', b'"number":9')
-        connection.execute("UPDATE bundles SET events = ? WHERE first = 2", (flipped,))
-    again = SQLiteJournal(tmp_path)
-    await again.open()
-    found, reached = await again.events(0)
-    assert ([item.position for item in found], reached) == ([1], 1)
-    with pytest.raises(JournalCorrupt):
-        await again.events(1)
-    assert (await again.events(2))[1] == 3
-    await again.close()
 
 
 async def test_a_full_disk_stops_acknowledging_and_recovers(journal: SQLiteJournal) -> None:

@@ -26,7 +26,7 @@ from gateway.projections.services.registry import SERVICES
 from gateway.projections.services.service import Service
 from gateway.projections.services.snapshots import Snapshots, remove
 from gateway.projections.services.taking import Taking
-from router.journal import Journal, JournalCorrupt
+from router.journal import Journal, StorageError
 
 __all__ = ["Behind", "Services"]
 
@@ -120,7 +120,7 @@ class Services:
         """Says so when the journal no longer has what comes next: state older than that is not known."""
         try:
             oldest, _ = await self._journal.events(0, limit=1)
-        except JournalCorrupt:
+        except StorageError:
             return
         first = oldest[0].position if oldest else self._journal.head + 1
         if self.position + 1 < first and not self._rereads:
