@@ -36,6 +36,7 @@ TABLES = (
         WHERE state = 'waiting'""",
 )
 _AT_ONCE: Final = 32
+_STEP_S: Final = 0.1
 _STORAGE_S: Final = 1.0
 MOST_PER_S: Final = 1000.0
 
@@ -181,30 +182,32 @@ class Bulk:
         self._tasks[number] = asyncio.create_task(self._run(number), name=f"retry {number}")
 
     async def _run(self, number: int) -> None:
+        now = asyncio.get_running_loop().time
+        due = now()
         while True:
             try:
-                if not await self._some(number):
-                    return
+                takes_s = await self._some(number)
             except CrossplantError as error:  # the disk is full, say: nothing is marked as tried
                 self._log.error("retry_held_up", retry=number, error=error.message)
-                await asyncio.sleep(_STORAGE_S)
+                takes_s = _STORAGE_S
+            if takes_s is None:
+                return
+            due = max(due + takes_s, now() - _STEP_S)  # a short delay is made up for, a long one is not
+            await asyncio.sleep(due - now())
 
-    async def _some(self, number: int) -> bool:
-        """Tries the next few, those of one lane one after the other; False when none is left."""
-        progress = await self.show(number)
-        wanted = max(1, min(_AT_ONCE, int(progress.rate)))
+    async def _some(self, number: int) -> float | None:
+        """Tries the next few, those of one lane one after the other; None when none is left.
+
+        The seconds that so many take at the rate asked for.
+        """
+        rate, by = await self._store.read(lambda t: _order(t, number))
+        wanted = max(1, min(_AT_ONCE, int(rate * _STEP_S)))
         lanes = await self._store.read(lambda t: _next(t, number, wanted))
         if not lanes:
             await self._store.write(lambda t: self._end(t, number))
-            return False
-        tried = sum(len(letters) for letters in lanes)
-        pause = asyncio.create_task(asyncio.sleep(tried / progress.rate))
-        try:
-            await asyncio.gather(*(self._lane(number, letters, progress.by) for letters in lanes))
-            await pause
-        finally:
-            pause.cancel()
-        return True
+            return None
+        await asyncio.gather(*(self._lane(number, letters, by) for letters in lanes))
+        return float(sum(len(letters) for letters in lanes) / rate)
 
     async def _lane(self, number: int, letters: Sequence[int], by: str) -> None:
         for letter in letters:
@@ -241,6 +244,12 @@ def _take_up(transaction: Transaction) -> list[int]:
         "UPDATE dead_letters SET status = 'open' WHERE kind = 'message' AND status = 'retrying'"
     )
     return [number for (number,) in transaction.execute("SELECT id FROM retries WHERE state = 'running'")]
+
+
+def _order(transaction: Transaction, number: int) -> tuple[float, str]:
+    """(rate, who asked for it)"""
+    ((rate, actor),) = transaction.execute("SELECT rate, actor FROM retries WHERE id = ?", (number,))
+    return float(rate), str(actor)
 
 
 def _next(transaction: Transaction, number: int, limit: int) -> list[list[int]]:
