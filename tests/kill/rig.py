@@ -12,10 +12,11 @@ from aiohttp import web
 
 from tests.servers.ports import LOOPBACK
 
-__all__ = ["POISON", "Burst", "Erp", "deployment", "erp"]
+__all__ = ["POISON", "TOTAL", "Burst", "Erp", "deployment", "erp"]
 
 LINES = 5
 PER_LINE = 4_000
+TOTAL = LINES * PER_LINE
 POISON = 20
 """Messages of the line whose first document the ERP refuses, so that the others wait behind it."""
 

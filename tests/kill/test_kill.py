@@ -12,7 +12,7 @@ import pytest
 
 from router.failpoint import NAMES
 from tests.hub import HubProcess
-from tests.kill.rig import POISON, Burst, Erp, deployment, erp
+from tests.kill.rig import POISON, TOTAL, Burst, Erp, deployment, erp
 from tests.servers import StartMosquitto
 from tests.waiting import eventually
 
@@ -106,17 +106,29 @@ async def test_every_failpoint_is_survived(rig: tuple[HubProcess, int, int], tmp
     print(f"failpoints hit: {len(hits)}; repeated under their own key: {system.repeated}")  # noqa: T201
 
 
+async def in_the_middle(system: Erp, chance: random.Random, kills_left: int) -> None:
+    """Until a moment at which part of what is left has arrived; now and then one right after the start."""
+    left = TOTAL - len(system.keys)
+    some = 0 if chance.random() < 0.25 else chance.randrange(left // kills_left)
+    wanted = len(system.keys) + some
+    await eventually(lambda: len(system.keys) >= wanted, 120)
+    await asyncio.sleep(chance.uniform(0.0, 0.05))
+
+
 @pytest.mark.parametrize("seed", range(4))
 async def test_random_kills_are_survived(rig: tuple[HubProcess, int, int], tmp_path: Path, seed: int) -> None:
     hub, broker, target = rig
     burst, chance = Burst(broker), random.Random(seed)
+    arrived = []
     async with erp(target) as system:
         await started(hub)
         publishing = asyncio.gather(burst.publish(), burst.poison())
-        for _ in range(KILLS_PER_BURST):
-            await asyncio.sleep(chance.uniform(0.05, 1.5))
+        for kill in range(KILLS_PER_BURST):
+            await in_the_middle(system, chance, KILLS_PER_BURST - kill + 1)
             await hub.kill9()
+            arrived.append(len(system.keys))
             await hub.start()
         await publishing
         await finish(hub, system, burst, tmp_path)
-    print(f"kills: {KILLS_PER_BURST}; repeated under their own key: {system.repeated}")  # noqa: T201
+    assert max(arrived) < TOTAL, "a kill came when all was done already"
+    print(f"killed after {arrived}; repeated under their own key: {system.repeated}")  # noqa: T201
