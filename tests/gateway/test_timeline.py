@@ -93,6 +93,30 @@ async def test_parked_blocked_and_their_release(gate: Gate) -> None:
     await until(gate, second, "delivered")
 
 
+async def test_what_is_let_go_is_never_said_to_have_passed(gate: Gate) -> None:
+    unknown = True
+
+    def behave(delivery: Delivery) -> Accepted | Failed:
+        return Failed(Unresolved(domain="item", system="erp", value="A-1")) if unknown else Accepted()
+
+    await gate.route(route(), ScriptedSink(behave))
+    keys = [f"O:{number}" for number in range(20)]
+    positions = await gate.record(*(event(at, partitionkey=key) for at, key in enumerate(keys)))
+    for position in positions:
+        await until(gate, position, "parked")
+    unknown = False
+    operator = await gate.client("operator")
+    seen: set[str] = set()
+    for position, key in zip(positions, keys, strict=True):
+        await operator.post("/v1/lanes/release", json={"route": "orders", "key": key})
+        while (state := (await trail(gate, position))["state"]) != "delivered":
+            seen.add(state)
+    (another,) = await gate.record(event(100))
+    while (state := (await trail(gate, another))["state"]) != "delivered":
+        seen.add(state)
+    assert seen <= {"parked", "waiting"}
+
+
 async def test_a_dead_letter_its_cause_and_its_discarding(gate: Gate) -> None:
     await gate.route(route(), ScriptedSink(lambda _: Failed(Rejected("no such customer", code="http_422"))))
     (position,) = await gate.record(event(1))
