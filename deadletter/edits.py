@@ -33,6 +33,7 @@ TABLES = (
     "CREATE INDEX IF NOT EXISTS edits_by_dead_letter ON edits (dead_letter, id)",
 )
 _MOST: Final = 200
+_EXCERPT: Final = 2000
 _COLUMNS = "id, dead_letter, state, author, at, reason, content, changes, decided_by, decided_at"
 
 
@@ -115,7 +116,12 @@ class Edits:
                 "VALUES (?, 'proposed', ?, ?, ?, ?, ?, '') RETURNING id",
                 (number, by, now, reason, content, msgspec.json.encode(changes).decode()),
             )[0]
-            told = {"edit": identifier, "reason": reason, "changes": changes}
+            told = {
+                "edit": identifier,
+                "reason": reason,
+                "original": _excerpt(_original(letter)),
+                "changes": changes,
+            }
             self._audit(transaction, by, "dead_letter.edit", f"dead_letter/{number}", told)
             return _found(transaction, identifier)
 
@@ -190,6 +196,15 @@ class Edits:
         told = {"edit": identifier, "author": edit.author, "changes": edit.changes}
         self._audit(transaction, by, f"edit.{state}", f"dead_letter/{edit.dead_letter}", told)
         return structs.replace(edit, state=state, decided_by=by, decided_at=now)
+
+
+def _excerpt(content: bytes) -> dict[str, Any]:
+    """What the audit keeps of an original: its hash, and how it begins."""
+    return {
+        "sha256": hashlib.sha256(content).hexdigest(),
+        "size_bytes": len(content),
+        "text": content[:_EXCERPT].decode("utf-8", "replace"),
+    }
 
 
 def _found(transaction: Transaction, identifier: int) -> Edit:

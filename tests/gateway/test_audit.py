@@ -129,9 +129,31 @@ async def test_rows_from_before_the_chain_are_not_vouched_for(tmp_path: Path) ->
     await journal.close()
 
 
-async def test_command_verifies_where_no_hub_runs(audited: Path) -> None:
+@pytest.mark.parametrize(
+    ("statements", "named"),
+    [
+        (["DELETE FROM audit WHERE id = 5", "DELETE FROM audit_seals WHERE id = 5"], "row 5 was deleted"),
+        (["UPDATE audit SET act = 'key.rotate' WHERE id = 2"], "row 2 was edited"),
+        (
+            [
+                f"UPDATE {table} SET id = {new} WHERE id = {old}"
+                for table in ("audit", "audit_seals")
+                for old, new in ((3, -1), (4, 3), (-1, 4))
+            ],
+            "row 3 was moved: it changed places with row 4",
+        ),
+        (
+            ["DELETE FROM audit WHERE id > 9", "DELETE FROM audit_seals WHERE id > 9"],
+            "the end was cut off: rows 10 to 12 are gone",
+        ),
+    ],
+    ids=["deletion", "edit", "reordering", "truncation"],
+)
+async def test_command_names_what_was_done_where_no_hub_runs(
+    audited: Path, statements: list[str], named: str
+) -> None:
     whole = await asyncio.to_thread(crossplant, "audit", "verify", "--json", "--data", audited)
     assert (whole.code, whole.json()["findings"]) == (0, [])
-    _tamper(audited, "UPDATE audit SET act = 'key.rotate' WHERE id = 2")
-    edited = await asyncio.to_thread(crossplant, "audit", "verify", "--data", audited)
-    assert (edited.code, edited.out) == (1, "row 2 was edited\n")
+    _tamper(audited, *statements)
+    found = await asyncio.to_thread(crossplant, "audit", "verify", "--data", audited)
+    assert (found.code, found.out.splitlines()[0]) == (1, named)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from pathlib import Path
 from typing import Any
@@ -62,9 +63,15 @@ async def test_edited_message_is_taken_in_once_a_second_person_approves(gate: Ga
     admin = await gate.client("admin")
     acts = (await admin.get(f"/v1/audit?subject=dead_letter/{number}")).json()["items"]
     assert {act["act"] for act in acts} >= {"dead_letter.edit", "edit.applied", "dead_letter.retry"}
+    proposed_act = next(act for act in acts if act["act"] == "dead_letter.edit")
+    original = proposed_act["details"]["original"]
+    assert json.loads(original["text"]) == BAD
+    assert original["sha256"] == hashlib.sha256(letter["body"].encode()).hexdigest()
     applied_act = next(act for act in acts if act["act"] == "edit.applied")
-    assert applied_act["actor"] != applied_act["details"]["author"]
-    assert applied_act["details"]["changes"][0]["before"] == "soon"
+    assert proposed_act["actor"] == applied_act["details"]["author"] != applied_act["actor"]
+    assert (edit["author"], applied.json()["decided_by"]) == (proposed_act["actor"], applied_act["actor"])
+    for act in (proposed_act, applied_act):
+        assert act["details"]["changes"] == [{"at": "/at", "before": "soon", "after": GOOD["at"]}]
 
 
 async def test_edited_delivery_goes_out_under_its_old_key_and_frees_its_lane(gate: Gate) -> None:
@@ -115,7 +122,10 @@ async def test_edit_that_would_be_refused_again_is_refused_with_pointers(gate: G
     moved = await propose(operator, number, data=order_data("O-77"))
     assert (moved.status_code, "another key" in moved.text) == (422, True)
     message = await refused(gate)
-    assert (await propose(operator, message, body=json.dumps({**BAD, "at": "later"}))).status_code == 422
+    again = await propose(operator, message, body=json.dumps({**BAD, "at": "later"}))
+    assert again.status_code == 422
+    pointers = {fault["pointer"] for fault in again.json()["errors"]}
+    assert pointers == {"/data/planned_start", "/data/planned_end"}
 
 
 @pytest.mark.parametrize(
