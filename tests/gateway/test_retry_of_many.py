@@ -66,7 +66,7 @@ class Newcomers:
 def whole(told: dict[str, Any]) -> bool:
     """Whether every one of the selection is accounted for, once."""
     states = ("waiting", "under_way", "recovered", "failed", "passed_over")
-    return told["total"] == SELECTED == sum(told[state] for state in states)
+    return bool(told["total"] == SELECTED == sum(told[state] for state in states))
 
 
 async def claims(gate: Gate) -> list[float]:
