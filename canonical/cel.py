@@ -12,7 +12,7 @@ from canonical.binding import EVENT_VARIABLES, ExpressionError, Values, bind, en
 from canonical.errors import CrossplantError
 from canonical.functions import NAMES, Evaluation, Lookup
 from canonical.results import failure_text, json_value, unpacked
-from canonical.shortcut import UNKNOWN, shortcut
+from canonical.shortcut import UNKNOWN, path_of, shortcut
 from canonical.wire import Reference, references
 
 __all__ = ["Expression", "compile_expression"]
@@ -58,6 +58,11 @@ class Expression:
     def references(self) -> list[Reference]:
         """Every path that it reads (``data.lines[].item``), from the checked syntax tree."""
         return references(self._checked.serialize())
+
+    @cached_property
+    def path(self) -> tuple[str, ...]:
+        """The names of a mere path, ``("payload", "tag")``; empty for anything that says more."""
+        return path_of(self._checked.serialize())
 
     def evaluate(self, values: Values, lookup: Lookup | None = None) -> Any:
         """The result as a JSON value: times as RFC 3339, durations in seconds, bytes as base64.

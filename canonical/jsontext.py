@@ -16,7 +16,7 @@ import msgspec
 
 from canonical.errors import Invalid
 
-__all__ = ["MAX_BYTES", "MAX_DEPTH", "NUL", "has_nul", "read_json"]
+__all__ = ["MAX_BYTES", "MAX_DEPTH", "NUL", "exact_float", "has_nul", "read_json"]
 
 MAX_BYTES = 32_000_000
 MAX_DEPTH = 64
@@ -33,7 +33,7 @@ _ALWAYS_EXACT = 15  # a double keeps any decimal number of 15 significant digits
 _INT64 = 2**63
 
 
-def _exact(text: str) -> float | str:
+def exact_float(text: str) -> float | str:
     """The number as a double, or its text where a double would be another number."""
     value = float(text)
     if len(text) <= _ALWAYS_EXACT and "e" not in text and "E" not in text:
@@ -43,7 +43,7 @@ def _exact(text: str) -> float | str:
 
 _encoder = msgspec.json.Encoder()
 _plain = msgspec.json.Decoder()
-_exactly = msgspec.json.Decoder(float_hook=_exact)
+_exactly = msgspec.json.Decoder(float_hook=exact_float)
 
 
 def read_json(

@@ -12,6 +12,7 @@ from typing import Any, Final
 
 from canonical import catalogue
 from canonical.attributes import Fault, attribute_text
+from canonical.direct import Direct, direct
 from canonical.errors import ConfigError, Invalid
 from canonical.event import Event
 from canonical.expression import (
@@ -64,6 +65,10 @@ class RecordMapping:
         self._reads = union(rule.reads for rule in self._rules)
         self._message = message_of if any(rule.reads_message for rule in self._rules) else _nothing_of
 
+    def direct(self, max_depth: int) -> Direct | None:
+        """How JSON documents become events without a JSON value in between, where the rules allow that."""
+        return self._rules[0].direct(max_depth) if self._rules else None
+
     def _narrowed(self, values: Mapping[str, Any]) -> Mapping[str, Any]:
         return {**values, _PAYLOAD: only(values[_PAYLOAD], self._reads)}
 
@@ -106,6 +111,15 @@ class _Rule:
         self._domain = catalogue.get(self._suffix).domain if rule.type else None
         self._item_reads = reads([*texts.values(), self._time, self._data])
         self.reads = union([reads([self._when, self._each]), set() if rule.each else self._item_reads])
+
+    def direct(self, max_depth: int) -> Direct | None:
+        """See ``RecordMapping.direct``: the rule always holds, and every document is one event."""
+        attributes = dict(self._texts) | ({"time": self._time} if self._time else {})
+        if self._when or self._each or self._ignore or self._times.format != "rfc3339":
+            return None
+        if not isinstance(self._data, dict):
+            return None
+        return direct(self._suffix, self._data, self._shape, self._context, attributes, max_depth=max_depth)
 
     def holds(self, values: Values) -> bool:
         """Whether the rule is the one for a record. Raises ExpressionError."""
@@ -161,6 +175,7 @@ class _Rule:
             domain=self._domain,
             partitionkey=key,
             correlationid=texts.get("correlationid"),
+            recordedtime=raw.received_at,
             srcmsgid=raw.id,
             data=data,
         )

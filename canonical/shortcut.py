@@ -21,7 +21,7 @@ from typing import Any, Final
 from canonical.event import Event
 from canonical.protowire import fields, message, messages, number, text
 
-__all__ = ["UNKNOWN", "Shortcut", "shortcut"]
+__all__ = ["UNKNOWN", "Shortcut", "path_of", "shortcut"]
 
 Shortcut = Callable[[Mapping[str, Any]], Any]
 """Values by variable → the result, or ``UNKNOWN``."""
@@ -45,6 +45,11 @@ def shortcut(serialized: bytes) -> Shortcut | None:
         return _walk(*path)
     node = _node(expr)
     return None if node is None else _sure(node)
+
+
+def path_of(serialized: bytes) -> tuple[str, ...]:
+    """The names of a serialized CheckedExpr that is a mere path; empty for anything else."""
+    return _path(message(message(serialized, 2), 4))
 
 
 def _path(expr: bytes) -> tuple[str, ...]:

@@ -29,6 +29,7 @@ from router.notices import dead_lettered, notice_message
 __all__ = ["Ingest", "IngestObserver", "Intake"]
 
 _STORAGE_RETRY_S = 0.5
+_TYPES = frozenset(entry.name for entry in catalogue.all_types())
 _DECODE_OFF_LOOP_BYTES = 256 * 1024
 SOURCE, DECODER = "source", "decoder"
 """Names of the durable states of an adapter."""
@@ -188,7 +189,9 @@ class Ingest:
             try:
                 state, items = decode(state, raw)
                 for item in items:
-                    if isinstance(item, Event):
+                    if isinstance(item, Event) and _is_complete(intake, raw, item):
+                        events.append(item)
+                    elif isinstance(item, Event):
                         self._accept(intake, raw, item, now, events, invalid)
                     elif isinstance(item, Invalid):
                         invalid.append(item)
@@ -310,3 +313,17 @@ def _completed(intake: Intake, raw: RawMessage, event: Event) -> Event:
         subject = event.subject or fields.get("subject")
         fields["partitionkey"] = catalogue.partition_key(event.type, event.data, plant, subject)
     return structs.replace(event, **fields)
+
+
+def _is_complete(intake: Intake, raw: RawMessage, event: Event) -> bool:
+    """Whether the decoder has left nothing to do; it took the time of this very message."""
+    return (
+        event.recordedtime is raw.received_at
+        and event.partitionkey is not None
+        and event.subject is not None
+        and event.time is not None
+        and event.domain is not None
+        and (event.plantid is not None or not intake.plant)
+        and event.srcmsgid == raw.id
+        and event.type in _TYPES
+    )

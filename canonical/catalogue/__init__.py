@@ -6,7 +6,7 @@ raises UnknownType for others.
 """
 
 from canonical.catalogue.entry import STABLE, Domain, EventType, Key, Stability
-from canonical.catalogue.keys import default_subject, partition_key
+from canonical.catalogue.keys import default_subject, partition_key, subject_fields
 from canonical.catalogue.paths import FieldKind, FieldType, code_domain, code_fields, field_type, has_field
 from canonical.catalogue.registry import UnknownType, all_types, full_name, get
 from canonical.catalogue.schema import event_json_schema, json_schema
@@ -33,5 +33,6 @@ __all__ = [
     "has_field",
     "json_schema",
     "partition_key",
+    "subject_fields",
     "validate",
 ]

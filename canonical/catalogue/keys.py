@@ -9,7 +9,7 @@ from msgspec import Struct
 
 from canonical.catalogue.registry import get
 
-__all__ = ["default_subject", "partition_key"]
+__all__ = ["default_subject", "partition_key", "subject_fields"]
 
 Fields = tuple[str, ...]
 _NO_PLANT: Final = "-"
@@ -46,6 +46,11 @@ def partition_key(type_or_suffix: str, data: object, plant: str | None, subject:
             return f"K:{entry.suffix.split('.')[1]}:{identity}"
         case _:
             return f"{entry.key}:{field}:{identity}"
+
+
+def subject_fields(type_or_suffix: str) -> frozenset[str]:
+    """The fields of a type's data that have a say in its subject and key; raises UnknownType."""
+    return frozenset(name for names in _alternatives(get(type_or_suffix).subject) for name in names)
 
 
 def _named(expression: str, data: object) -> tuple[str, str | None]:

@@ -80,6 +80,7 @@ def test_a_record_becomes_an_event_of_the_catalogue() -> None:
         plantid="brno",
         domain="inventory",
         partitionkey="M:brno:4711",
+        recordedtime=RECEIVED,
         srcmsgid="m-1",
         data={
             "location": {"plant": "brno", "storage": "A-1"},
