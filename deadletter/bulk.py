@@ -20,7 +20,7 @@ from canonical.spec import Log
 from deadletter import store
 from deadletter.service import Audit, DeadLetters, NotPossible
 
-__all__ = ["TABLES", "Bulk", "Progress"]
+__all__ = ["TABLES", "Again", "Bulk", "Progress"]
 
 State = Literal["running", "stopped", "done"]
 
@@ -63,6 +63,14 @@ class Progress(Struct, frozen=True, kw_only=True):
     arrived: int
     problem: str
     ended_at: float | None
+
+
+class Again(Struct, frozen=True, kw_only=True):
+    """A dead letter that a retry did not end: it failed anew, or was passed over. ``error`` says why."""
+
+    dead_letter: int
+    state: Literal["failed", "passed_over"]
+    error: str
 
 
 class Bulk:
@@ -157,6 +165,28 @@ class Bulk:
         if not found:
             raise LookupError(f"there is no retry {number}")
         return found[0]
+
+    async def unended(self, number: int, limit: int = 50) -> list[Again]:
+        """What it did not end so far, the newest dead letter first."""
+
+        def work(transaction: Transaction) -> list[Again]:
+            rows = transaction.execute(
+                "SELECT i.dead_letter, i.state, i.detail, d.error FROM retry_items AS i "
+                "JOIN dead_letters AS d ON d.id = i.dead_letter "
+                "WHERE i.retry = ? AND (i.state = 'passed_over' OR "
+                "(i.state = 'tried' AND d.status = 'open')) ORDER BY i.dead_letter DESC LIMIT ?",
+                (number, limit),
+            )
+            return [
+                Again(
+                    dead_letter=letter,
+                    state="failed" if state == "tried" else "passed_over",
+                    error=detail or error,
+                )
+                for letter, state, detail, error in rows
+            ]
+
+        return await self._store.read(work)
 
     async def page(self, *, before: int | None = None, limit: int = 100) -> list[Progress]:
         """The newest first, those with an id below ``before``."""

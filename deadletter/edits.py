@@ -21,7 +21,7 @@ from canonical.ports import RawMessage, Store, Transaction
 from deadletter.entry import DeadLetter
 from deadletter.service import Audit, DeadLetters, NotPossible, raw_of
 
-__all__ = ["TABLES", "Amend", "Change", "Edit", "Edits", "SamePerson"]
+__all__ = ["TABLES", "Amend", "Change", "Edit", "Edits", "SamePerson", "original"]
 
 State = Literal["proposed", "applied", "withdrawn"]
 
@@ -104,7 +104,7 @@ class Edits:
         letter = await self._letters.show(number)
         if letter.status != "open":
             raise NotPossible(f"dead letter {number} is {letter.status}; only an open one can be edited")
-        changes = _changes(_original(letter), content)
+        changes = _changes(original(letter), content)
         if not changes:
             raise NotPossible("nothing was changed")
         await self._check(letter, content)
@@ -119,7 +119,7 @@ class Edits:
             told = {
                 "edit": identifier,
                 "reason": reason,
-                "original": _excerpt(_original(letter)),
+                "original": _excerpt(original(letter)),
                 "changes": changes,
             }
             self._audit(transaction, by, "dead_letter.edit", f"dead_letter/{number}", told)
@@ -127,6 +127,11 @@ class Edits:
 
         edit = await self._store.write(work)
         return edit if self._second_person() else await self._apply(edit, by)
+
+    async def review(self, number: int, content: bytes) -> tuple[list[Change], Sequence[tuple[str, str]]]:
+        """(what an edit would change, what would be wrong with it); nothing is kept. Raises LookupError."""
+        letter = await self._letters.show(number)
+        return _changes(original(letter), content), await self._amend.faults(letter, content)
 
     async def approve(self, identifier: int, *, by: str) -> Edit:
         """Lets an edit take effect: the dead letter is retried with it.
@@ -152,6 +157,16 @@ class Edits:
         """The edits of a dead letter, newest first."""
         statement = f"SELECT {_COLUMNS} FROM edits WHERE dead_letter = ? ORDER BY id DESC"  # noqa: S608 - names of ours
         return [_edit(row) for row in await self._store.read(lambda t: t.execute(statement, (number,)))]
+
+    async def waiting(self, limit: int = 100) -> list[Edit]:
+        """Those that nobody has decided yet, oldest first."""
+        statement = f"SELECT {_COLUMNS} FROM edits WHERE state = 'proposed' ORDER BY id LIMIT ?"  # noqa: S608
+        return [_edit(row) for row in await self._store.read(lambda t: t.execute(statement, (limit,)))]
+
+    @property
+    def second_person(self) -> bool:
+        """Whether another person has to approve."""
+        return self._second_person()
 
     # ── within ───────────────────────────────────────────────────────────────────────────────────
 
@@ -220,7 +235,7 @@ def _edit(row: Sequence[Any]) -> Edit:
     return Edit(**values)
 
 
-def _original(letter: DeadLetter) -> bytes:
+def original(letter: DeadLetter) -> bytes:
     """What an edit is compared with: the bytes, or the event's data as JSON."""
     if letter.kind == "message":
         return letter.body

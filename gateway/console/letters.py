@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 
-import msgspec
 from msgspec import Struct
 
 from canonical import catalogue
 from canonical.event import decode
 from canonical.ports import Transaction
 from deadletter.entry import DeadLetter
+from deadletter.groups import Group as Alike
+from gateway.api.letters import plants_of, seen_by
 from gateway.auth import Principal
 from gateway.console import words
 from gateway.hub import Hub
@@ -25,7 +26,10 @@ _EXAMPLES = 50
 
 
 class Group(Struct, frozen=True, kw_only=True):
-    """Open dead letters that failed alike at the same place. Times are seconds since 1970 UTC."""
+    """Open dead letters that failed alike at the same place. Times are seconds since 1970 UTC.
+
+    ``count`` has those that are being tried, ``fresh`` those of the last 24 hours, ``trend`` these by hour.
+    """
 
     fingerprint: str
     kind: str
@@ -35,10 +39,12 @@ class Group(Struct, frozen=True, kw_only=True):
     plant: str
     error: str
     count: int
+    open: int
     fresh: int
     first_at: float
     last_at: float
     newest: int
+    trend: tuple[int, ...] = ()
     title: str = ""
 
 
@@ -104,19 +110,10 @@ def _bounds(principal: Principal) -> tuple[str, list[object]]:
 
 async def groups(hub: Hub, principal: Principal) -> list[Group]:
     """The open ones that may be seen, the group with the newest first."""
-    bounds, values = _bounds(principal)
-    fresh = yesterday(hub.clock())
-
-    def work(transaction: Transaction) -> list[Group]:
-        rows = transaction.execute(
-            "SELECT fingerprint, count(*), sum(first_at >= ?), min(first_at), max(last_at), max(id) "  # noqa: S608
-            f"FROM dead_letters WHERE {_OPEN} {bounds} GROUP BY fingerprint "
-            "ORDER BY max(last_at) DESC LIMIT ?",
-            (fresh, *values, _MOST_GROUPS),
-        )
-        return [_group(hub, transaction, row) for row in rows]
-
-    return await hub.journal.read(work)
+    found = await hub.dead_letters.groups(
+        {}, plants=plants_of(principal), sees=seen_by(principal), limit=_MOST_GROUPS
+    )
+    return sorted((_group(hub, each) for each in found), key=lambda group: -group.last_at)
 
 
 async def counts(hub: Hub, principal: Principal) -> dict[str, tuple[int, int]]:
@@ -135,28 +132,24 @@ async def counts(hub: Hub, principal: Principal) -> dict[str, tuple[int, int]]:
     return await hub.journal.read(work)
 
 
-def _group(hub: Hub, transaction: Transaction, row: Sequence[object]) -> Group:
-    fingerprint, count, new, first_at, last_at, newest = row
-    kind, code, route, adapter, plant, error = transaction.execute(
-        "SELECT kind, code, route, adapter, plant, error FROM dead_letters WHERE id = ?", (newest,)
-    )[0]
-    return msgspec.convert(
-        {
-            "fingerprint": fingerprint,
-            "kind": kind,
-            "code": code,
-            "route": route,
-            "adapter": adapter,
-            "plant": plant,
-            "error": error,
-            "count": count,
-            "fresh": new,
-            "first_at": first_at,
-            "last_at": last_at,
-            "newest": newest,
-            "title": words.fault(kind, code, adapter=adapter, route=route, target=target_of(hub, route)),
-        },
-        Group,
+def _group(hub: Hub, alike: Alike) -> Group:
+    target = target_of(hub, alike.route)
+    return Group(
+        fingerprint=alike.fingerprint,
+        kind=alike.kind,
+        code=alike.code,
+        route=alike.route,
+        adapter=alike.adapter,
+        plant=alike.plant,
+        error=alike.error,
+        count=alike.open + alike.retrying,
+        open=alike.open,
+        fresh=sum(alike.trend),
+        first_at=alike.first_at,
+        last_at=alike.last_at,
+        newest=alike.newest,
+        trend=alike.trend,
+        title=words.fault(alike.kind, alike.code, adapter=alike.adapter, route=alike.route, target=target),
     )
 
 
@@ -175,7 +168,9 @@ def fault_of(hub: Hub, letter: DeadLetter) -> str:
 def repair_of(hub: Hub, letter: DeadLetter) -> str:
     """What most likely mends it."""
     target = target_of(hub, letter.route) or letter.route
-    return words.repair(letter.kind, letter.code, adapter=letter.adapter, route=letter.route, target=target)
+    return words.repair(
+        letter.kind, letter.code, letter.error, adapter=letter.adapter, route=letter.route, target=target
+    )
 
 
 async def missing(hub: Hub, principal: Principal, **only: str) -> list[Missing]:

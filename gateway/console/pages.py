@@ -54,6 +54,8 @@ def _templates() -> Environment:
         "number": words.number,
         "bytes": words.size,
         "type_title": words.type_title,
+        "text": words.text,
+        "value": words.value,
     }
     made.globals |= {
         "asset": assets.address,

@@ -6,7 +6,19 @@ from typing import Final
 
 from fastapi import APIRouter
 
-from gateway.console import assets, codes, door, levels, live, overview, timeline, topology, workbench
+from gateway.console import (
+    assets,
+    codes,
+    door,
+    editing,
+    levels,
+    live,
+    overview,
+    retrying,
+    timeline,
+    topology,
+    workbench,
+)
 
 __all__ = ["ROOMS"]
 
@@ -16,6 +28,8 @@ ROOMS: Final[tuple[APIRouter, ...]] = (
     live.api,
     overview.api,
     timeline.api,
+    retrying.api,  # before workbench: groups and retries are no numbers
+    editing.api,
     workbench.api,
     codes.api,
     levels.api,

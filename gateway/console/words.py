@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Final
+import re
+from contextlib import suppress
+from typing import Any, Final
+
+import msgspec
 
 from canonical import catalogue
 
-__all__ = ["fault", "number", "repair", "size", "type_title"]
+__all__ = ["fault", "number", "repair", "size", "text", "type_title", "value"]
+
+_SHOWN: Final = 20_000
 
 
 def number(value: float) -> str:
@@ -19,6 +25,22 @@ def size(count: int) -> str:
     if count < 1000:
         return f"{count} byte{'s' if count != 1 else ''}"
     return f"{count / 1000:.1f} kB" if count < 1_000_000 else f"{count / 1_000_000:.1f} MB"
+
+
+def text(content: bytes) -> str:
+    """Bytes for a page: JSON indented, other text as it is, of what is none its size; 20,000 signs."""
+    try:
+        shown = content.decode()
+    except UnicodeDecodeError:
+        return f"{size(len(content))} that are no text"
+    with suppress(msgspec.DecodeError):
+        shown = msgspec.json.format(content, indent=2).decode()
+    return shown if len(shown) <= _SHOWN else f"{shown[:_SHOWN]}\n…"
+
+
+def value(of: Any) -> str:
+    """A value of JSON in a table: text as it is, the rest as JSON."""
+    return of if isinstance(of, str) else msgspec.json.encode(of).decode()
 
 
 def type_title(name: str) -> str:
@@ -59,6 +81,7 @@ _FAULTS: Final = {
     "segment_tag": "holds something that is no segment",
     "charset": "is not in the character set that it names",
 }
+_MAPPING: Final = {"mapping", "expression"}
 _OF_TARGET: Final = {
     "401": "does not accept our credentials",
     "403": "does not let us in",
@@ -77,14 +100,17 @@ def fault(kind: str, code: str, *, adapter: str, route: str, target: str) -> str
     if code.startswith("http_"):
         status = code.removeprefix("http_")
         return f"{target or route} {_OF_TARGET.get(status, 'refused the document')} (HTTP {status})"
-    if code == "mapping":
+    if code in _MAPPING:
         return f"The map of route {route} does not fit the event"
     if code in {"timeout", "connection_refused", "connection_lost", "unreachable", "transient"}:
         return f"{target or route} could not be reached for too long"
     return f"{target or route} did not take it ({code})"
 
 
-def repair(kind: str, code: str, *, adapter: str, route: str, target: str) -> str:
+_LACKING: Final = re.compile(r"Key not found in map : \"([^\"]*)\"")
+
+
+def repair(kind: str, code: str, error: str, *, adapter: str, route: str, target: str) -> str:
     """What most likely mends it, first things first."""
     if kind == "message":
         return _of_message(code, adapter)
@@ -97,8 +123,17 @@ def repair(kind: str, code: str, *, adapter: str, route: str, target: str) -> st
             f"{target} has read the document and said no: put right there what it complains about, "
             "then retry. If the document is not needed any more, discard it with the reason."
         )
-    if code == "mapping":
-        return f"Correct the map of route {route} in the configuration, reload, then retry."
+    if code in _MAPPING and (lacking := _LACKING.search(error)):
+        return (
+            f"The event has no “{lacking[1]}”, which the map of route {route} needs. Find out what it is and "
+            "edit the event's data. If the map should do without it, correct it in the configuration and "
+            "reload; a dry run shows whether that was enough."
+        )
+    if code in _MAPPING:
+        return (
+            f"If the event lacks something, edit its data. If the map of route {route} is wrong, correct it "
+            "in the configuration and reload; a dry run shows whether that was enough. Then retry."
+        )
     return f"See that {target or route} answers again, then retry."
 
 

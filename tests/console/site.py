@@ -17,7 +17,7 @@ from tests.gateway.hubs import Served, served
 from tests.servers.ports import LOOPBACK
 from tests.waiting import eventually
 
-__all__ = ["REFUSED", "Erp", "Site", "csrf_of", "site_of"]
+__all__ = ["REFUSED", "Erp", "Site", "csrf_of", "sections", "site_of"]
 
 SECRET = "a-hook-secret-of-the-tests"
 REFUSED = "DN-REFUSED"
@@ -30,6 +30,9 @@ class Erp:
 
     def __init__(self) -> None:
         self.taken: list[dict[str, Any]] = []
+        self.lots: list[dict[str, Any]] = []
+        self.closed: set[str] = set()
+        """Orders for which no lot is taken."""
         self.refuses = True
         self.url = ""
         self._runner: web.AppRunner | None = None
@@ -37,6 +40,7 @@ class Erp:
     async def open(self) -> None:
         app = web.Application()
         app.router.add_post("/deliveries", self._take)
+        app.router.add_post("/lots", self._take_lot)
         self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=1)
         await self._runner.setup()
         site = web.TCPSite(self._runner, LOOPBACK, 0)
@@ -55,12 +59,20 @@ class Erp:
         self.taken.append(body)
         return web.json_response({"number": f"50{len(self.taken):04d}"})
 
+    async def _take_lot(self, request: web.Request) -> web.Response:
+        body = await request.json()
+        if body["order"] in self.closed:
+            return web.json_response({"title": f"order {body['order']} is closed"}, status=422)
+        self.lots.append(body)
+        return web.json_response({"number": f"L{len(self.lots):03d}"})
+
     def notes(self) -> list[str]:
         """Delivery notes in the order in which they came."""
         return [str(body["delivery_note"]) for body in self.taken]
 
 
-def _sections(erp: str) -> dict[str, Any]:
+def sections(erp: str, lot: str = "data.lines[0].lot") -> dict[str, Any]:
+    """The deployment's sections. ``lot``: what the quality system is told of a purchase order's line."""
     return {
         "partners": {"nordstahl": {"name": "Nordstahl"}},
         "adapters": {
@@ -88,6 +100,7 @@ def _sections(erp: str) -> dict[str, Any]:
                 },
             },
             "erp": {"kind": "rest", "url": erp, "timeout": "5s"},
+            "qms": {"kind": "rest", "url": erp, "timeout": "5s"},
         },
         "routes": {
             "asn-to-erp": {
@@ -96,9 +109,26 @@ def _sections(erp: str) -> dict[str, Any]:
                 "map": {"delivery_note": "data.asn", "item": "data.lines[0].item"},
                 "to": {"adapter": "erp", "path": "deliveries", "receipt": "/number"},
                 "retry": {"first": "100ms", "max": "1s", "give_up_after": "5s"},
-            }
+            },
+            "lots-to-qms": {
+                "on": ["procurement.asn.received"],
+                "when": "has(data.lines[0].purchase_order)",
+                "from": "beginning",
+                "map": {"order": "data.lines[0].purchase_order", "lot": lot},
+                "to": {"adapter": "qms", "path": "lots", "receipt": "/number"},
+                "owner": "quality",
+            },
         },
-        "service_levels": {"inbound": {"domain": "procurement", "latency": "30s", "window": "1h"}},
+        "service_levels": {
+            "inbound": {"domain": "procurement", "latency": "30s", "window": "1h"},
+            "lots": {
+                "domain": "procurement",
+                "route": "lots-to-qms",
+                "failed_rate": 0.2,
+                "window": "1h",
+                "owner": "quality",
+            },
+        },
     }
 
 
@@ -119,6 +149,17 @@ class Site:
             "asn": asn,
             "at": datetime.now(UTC).isoformat(),
             "lines": [{"item": item, "quantity": {"value": "5", "uom": "H87"}}],
+        }
+        return await self._post(body)
+
+    async def send_unmapped(self, asn: str, order: str = "4500012345", **line: str) -> int:
+        """An ASN for an order, of which the quality system needs a lot; its position."""
+        body = {
+            "asn": asn,
+            "at": datetime.now(UTC).isoformat(),
+            "lines": [
+                {"item": "X-1", "quantity": {"value": "5", "uom": "H87"}, "purchase_order": order, **line}
+            ],
         }
         return await self._post(body)
 
@@ -209,7 +250,7 @@ async def site_of(folder: Path) -> AsyncIterator[Site]:
     """All of it, running."""
     erp = Erp()
     await erp.open()
-    async with served(folder, **_sections(erp.url)) as gate:
+    async with served(folder, **sections(erp.url)) as gate:
         site = Site(gate, erp)
         try:
             yield site

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any, Literal
 
 import pytest
@@ -39,6 +40,12 @@ async def test_axe_finds_no_fault_in_any_room(
     await site.parked()
     await site.send_rubbish()
     letters = await site.letters(2)
+    await site.send_unmapped("DN-7", item="X-2")
+    unmapped = (await site.letters(3))[0]
+    data = unmapped["event"]["data"]
+    data["lines"][0]["lot"] = "L-1"
+    await site.hub.edits.propose(unmapped["id"], json.dumps(data).encode(), by="test", reason="no lot")
+    await site.hub.retries.begin({"fingerprint": letters[0]["fingerprint"]}, by="test", rate=100)
     rooms = [
         "/",
         "/search?q=DN-1001",
@@ -47,6 +54,12 @@ async def test_axe_finds_no_fault_in_any_room(
         "/dead-letters",
         f"/dead-letters?group={letters[0]['fingerprint']}",
         f"/dead-letters/{letters[1]['id']}",
+        f"/dead-letters/{letters[1]['id']}/dry-run",
+        f"/dead-letters/groups/{letters[0]['fingerprint']}/dry-run",
+        f"/dead-letters/{unmapped['id']}",
+        f"/dead-letters/{unmapped['id']}/edit",
+        "/dead-letters/retries",
+        "/dead-letters/retries/1",
         "/codes",
         "/codes/one?domain=item&system=nordstahl&value=X-1",
         "/lanes",

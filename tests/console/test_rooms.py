@@ -123,8 +123,14 @@ async def test_a_group_is_settled_at_once(site: Site) -> None:
     visitor = await site.visitor("operator")
     listed = await page(visitor, f"/dead-letters?group={group}")
     assert "Retry all 2" in listed
-    answer = await visitor.post(f"/dead-letters/groups/{group}/retry", data={"csrf": csrf_of(listed)})
-    assert "2 retried" in await page(visitor, answer.headers["location"])
+    asked = {"csrf": csrf_of(listed), "rate": "50"}
+    answer = await visitor.post(f"/dead-letters/groups/{group}/retry", data=asked)
+
+    async def failed_anew() -> bool:
+        return "2 of 2 ended" in await page(visitor, answer.headers["location"])
+
+    await eventually(failed_anew)
+    assert "failed anew" in await page(visitor, answer.headers["location"])
     assert len(await site.letters(2)) == 2  # they are as wrong as before
     data = {"csrf": csrf_of(listed), "reason": "rubbish"}
     answer = await visitor.post(f"/dead-letters/groups/{group}/discard", data=data)
