@@ -6,11 +6,12 @@ What needs a second look, across parts or into expressions, is in ``config.check
 from __future__ import annotations
 
 from collections.abc import Mapping
+from ipaddress import ip_network
 from pathlib import Path
-from typing import Any, Self
+from typing import Annotated, Any, Self
 from zoneinfo import ZoneInfo
 
-from pydantic import Field, SecretStr, field_validator, model_validator
+from pydantic import AfterValidator, Field, SecretStr, field_validator, model_validator
 
 from canonical.catalogue import Domain
 from canonical.duration import Duration, Size
@@ -68,6 +69,17 @@ class Tls(Part):
         return secret
 
 
+def _network(text: str) -> str:
+    try:
+        ip_network(text)
+    except ValueError:
+        raise ValueError(f"{text!r} is no address or network; write 10.0.0.7, 10.0.0.0/24 or ::1") from None
+    return text
+
+
+Network = Annotated[str, AfterValidator(_network)]
+
+
 class Gateway(Part):
     """Where people and systems reach the hub over HTTP."""
 
@@ -76,6 +88,11 @@ class Gateway(Part):
     tls: Tls | None = Field(None, description="With it HTTPS, without it HTTP.")
     second_person: bool = Field(
         True, description="Whether an edited dead letter needs another person's approval than its author's."
+    )
+    proxies: list[Network] = Field(
+        [],
+        description="Addresses or networks of proxies in front of it. What these say of a caller counts: its "
+        "address (`X-Forwarded-For`), and whether it came over TLS (`X-Forwarded-Proto`).",
     )
 
 

@@ -101,7 +101,8 @@ async def serving_hub(
 async def _http(hub: Hub, listener: socket.socket) -> AsyncIterator[None]:
     """The HTTP server; it answers when the context is entered."""
     host, port = listener.getsockname()[:2]
-    server = serving.server(build(hub), host=host, port=port, tls=hub.deployment.gateway.tls)
+    settings = hub.deployment.gateway
+    server = serving.server(build(hub), host=host, port=port, tls=settings.tls, proxies=settings.proxies)
     task = asyncio.create_task(server.serve(sockets=[listener]), name="http")
     try:
         while not server.started:

@@ -11,7 +11,7 @@ import asyncio
 import contextlib
 import os
 import ssl
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import uvicorn
@@ -126,8 +126,14 @@ class Server(uvicorn.Server):
         await super().shutdown(sockets)
 
 
-def server(app: Starlette, *, host: str, port: int, tls: Tls | None = None) -> Server:
-    """A server, not started: ``await server.serve()``. Raises ConfigError for a bad certificate."""
+def server(
+    app: Starlette, *, host: str, port: int, tls: Tls | None = None, proxies: Sequence[str] = ()
+) -> Server:
+    """A server, not started: ``await server.serve()``. Raises ConfigError for a bad certificate.
+
+    From ``proxies`` (addresses, networks) the caller's address and scheme are believed. From nobody else: a
+    forged X-Forwarded-For would dodge the limit on failed proofs.
+    """
     context = None if tls is None else _context(tls)
     settings = uvicorn.Config(
         app,
@@ -138,7 +144,8 @@ def server(app: Starlette, *, host: str, port: int, tls: Tls | None = None) -> S
         lifespan="off",
         log_config=None,
         access_log=False,
-        proxy_headers=False,  # a forged X-Forwarded-For would dodge the limit on failed proofs
+        proxy_headers=bool(proxies),
+        forwarded_allow_ips=list(proxies),
         server_header=False,
         limit_concurrency=_CONNECTIONS,
         timeout_keep_alive=_KEEP_ALIVE_S,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 
 import httpx
 import pytest
@@ -12,7 +13,7 @@ from gateway.console.rooms import ROOMS
 from gateway.keys import Key, NewKey
 from gateway.sessions import IDLE_S, LONGEST_S, Sessions
 from tests.console.site import Site, csrf_of
-from tests.gateway.hubs import Gate
+from tests.gateway.hubs import Gate, served
 
 PAGES = ["/", "/search?q=x", "/dead-letters", "/codes", "/lanes", "/service-levels", "/adapters", "/routes"]
 
@@ -60,6 +61,33 @@ async def test_over_tls_the_cookie_is_bound_to_it(gate: Gate) -> None:
     cookie = next(text for text in answer.headers.get_list("set-cookie") if "-session" in text)
     assert cookie.startswith("__Host-")
     assert "Secure" in cookie
+
+
+@pytest.mark.parametrize(("proxies", "bound"), [(["127.0.0.0/8"], True), (["10.0.0.7"], False), ([], False)])
+async def test_a_named_proxy_says_whether_a_caller_came_over_tls(
+    tmp_path: Path, proxies: list[str], bound: bool
+) -> None:
+    async with served(tmp_path, gateway={"proxies": proxies}) as gate:
+        told = {"X-Forwarded-Proto": "https", "X-Forwarded-For": "203.0.113.5"}
+        async with httpx.AsyncClient(base_url=gate.base, headers=told) as client:
+            answer = await client.get("/login")
+    cookie = answer.headers["set-cookie"]
+    assert (cookie.startswith("__Host-"), "Secure" in cookie) == (bound, bound)
+
+
+async def test_failed_logins_behind_a_proxy_are_counted_by_caller(tmp_path: Path) -> None:
+    async with served(tmp_path, gateway={"proxies": ["127.0.0.1"]}) as gate:
+
+        async def asks(caller: str, key: str = "cp_aaaaaaaaaa_wrong") -> int:
+            # what a caller claims stands before what the proxy adds, and counts for nothing
+            told = {"X-Forwarded-For": f"198.51.100.1, {caller}", "Authorization": f"Bearer {key}"}
+            async with httpx.AsyncClient(base_url=gate.base, headers=told) as client:
+                return (await client.get("/v1/plants")).status_code
+
+        answers = {await asks("203.0.113.5") for _ in range(40)}
+        assert answers == {401, 429}
+        assert await asks("203.0.113.6") == 401
+        assert await asks("203.0.113.6", await gate.key("viewer")) == 200
 
 
 async def test_every_answer_has_the_headers_that_keep_scripts_and_frames_away(site: Site) -> None:

@@ -237,7 +237,7 @@ async def served(
     app = build(hub)
     for name, value in (app_state or {}).items():
         setattr(app.state, name, value)
-    server = serving.server(app, host="127.0.0.1", port=0)
+    server = serving.server(app, host="127.0.0.1", port=0, proxies=hub.deployment.gateway.proxies)
     task = asyncio.create_task(server.serve())
     gate = Served(hub, app, server)
     try:
