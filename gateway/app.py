@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from functools import partial
 from importlib.metadata import version
 
 from fastapi import FastAPI
@@ -34,6 +35,7 @@ from gateway.api import (
 from gateway.auth import Attempts
 from gateway.console.rooms import ROOMS
 from gateway.direct import Direct, Gateway
+from gateway.gathering import Gathering
 from gateway.hub import Hub
 from gateway.limits import Limits, UnderWay
 from gateway.outermost import Outermost
@@ -88,6 +90,7 @@ def build(hub: Hub) -> FastAPI:
     app.state.attempts = Attempts()
     app.state.sessions = Sessions(hub.keys, now=hub.clock)
     app.state.tail = Tail(hub.journal)
+    app.state.gathering = Gathering(partial(hub.ingest.record, publish.ADAPTER), within_s=publish.RECORD_S)
     app.state.closing = Closing(app.state.tail)
     app.state.streams = 0
     app.state.heartbeat_s = streaming.HEARTBEAT_S

@@ -11,6 +11,7 @@ import ipaddress
 import time
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Iterable
+from functools import lru_cache
 from typing import Final, cast
 
 from fastapi import Request
@@ -78,6 +79,7 @@ class Principal(Struct, frozen=True, kw_only=True):
         return self.plants is None and self.domains is None
 
 
+@lru_cache(maxsize=1000)
 def principal_of(key: Key) -> Principal:
     """Who a valid key stands for."""
     return Principal(

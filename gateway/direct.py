@@ -13,7 +13,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from gateway.api.publish import PATH, published
-from gateway.auth import PUBLISH, hub_of, require
+from gateway.auth import PUBLISH, require
 from gateway.problems import problem_of, response_of
 
 __all__ = ["Direct", "Gateway"]
@@ -28,7 +28,7 @@ class Direct:
         request = Request(scope)
         try:
             principal = await _permitted(request)
-            answer = await published(hub_of(request), request.headers, _body_of(receive), principal)
+            answer = await published(request, _body_of(receive), principal)
         except Exception as error:  # noqa: BLE001 - what is no problem is raised again
             answer = response_of(problem_of(error), scope)
         await answer(scope, receive, send)

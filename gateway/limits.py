@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
-from typing import Final
+from typing import Any, Final
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from gateway.deadlines import Deadlines
 from gateway.problems import Problem, response_of
 
 __all__ = ["BODY_BYTES", "BODY_S", "EVENTS", "JSON_DEPTH", "PAGE", "Limits", "UnderWay"]
@@ -52,6 +53,7 @@ class Limits:
         self._app = app
         self._body_bytes, self._body_s, self._bodies_bytes = body_bytes, body_s, bodies_bytes
         self._under_way = under_way or UnderWay()
+        self._deadlines = Deadlines[_Body](body_s, _Body.end)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -62,10 +64,16 @@ class Limits:
             await response_of(refused, scope)(scope, receive, send)
             return
         body = _Body(self, receive)
+        self._deadlines.add(body)
         try:
             await self._app(scope, body.receive, send)
         finally:
+            self.whole(body)
             self._under_way.size -= body.seen
+
+    def whole(self, body: _Body) -> None:
+        """It has no deadline any more."""
+        self._deadlines.discard(body)
 
     def _refused(self, headers: Mapping[bytes, bytes]) -> Problem | None:
         """What the headers alone say."""
@@ -96,44 +104,61 @@ class Limits:
                 headers={**_CLOSE, "Retry-After": "2"},
             )
 
-    async def in_time(self, receive: Receive, deadline: float) -> Message:
-        """The next part of a body. Raises Problem 408 after the deadline."""
-        try:
-            async with asyncio.timeout_at(deadline):
-                return await receive()
-        except TimeoutError:
-            raise Problem(
-                408,
-                "too_slow",
-                f"the body was not here within {self._body_s:g} s",
-                retryable=True,
-                headers=_CLOSE,
-            ) from None
-
-    @property
-    def body_s(self) -> float:
-        """Seconds that a body may take."""
-        return self._body_s
+    def too_slow(self) -> Problem:
+        """For a body whose deadline has passed."""
+        return Problem(
+            408,
+            "too_slow",
+            f"the body was not here within {self._body_s:g} s",
+            retryable=True,
+            headers=_CLOSE,
+        )
 
 
 class _Body:
     """One request's body as it comes in."""
 
-    __slots__ = ("_deadline", "_limits", "_receive", "_whole", "seen")
+    __slots__ = ("_late", "_limits", "_receive", "_waiting", "_whole", "seen")
 
     def __init__(self, limits: Limits, receive: Receive) -> None:
         self._limits, self._receive = limits, receive
-        self._deadline = asyncio.get_running_loop().time() + limits.body_s
-        self._whole = False
+        self._waiting: asyncio.Task[Any] | None = None
+        self._whole = self._late = False
         self.seen = 0
+
+    def end(self) -> None:
+        """It is too late: who waits for more is told."""
+        self._late = True
+        if self._waiting is not None:
+            self._waiting.cancel()
 
     async def receive(self) -> Message:
         if self._whole:  # what comes now is the end of the connection, however late
             return await self._receive()
-        message = await self._limits.in_time(self._receive, self._deadline)
+        message = await self._in_time()
         if message["type"] == "http.request":
-            self._whole = not message.get("more_body", False)
             size = len(message.get("body", b""))
+            if not message.get("more_body", False):
+                self._whole = True
+                self._limits.whole(self)
             self.seen += size
             self._limits.took(size, self.seen)
         return message
+
+    async def _in_time(self) -> Message:
+        """The next part. Raises Problem 408 after the deadline."""
+        if self._late:
+            raise self._limits.too_slow()
+        self._waiting = task = asyncio.current_task()
+        try:
+            return await self._receive()
+        except asyncio.CancelledError:
+            if self._ended(task):
+                raise self._limits.too_slow() from None
+            raise
+        finally:
+            self._waiting = None
+
+    def _ended(self, task: asyncio.Task[Any] | None) -> bool:
+        """Whether it is the deadline, and nothing else, that cancelled."""
+        return self._late and task is not None and task.uncancel() == 0

@@ -23,6 +23,16 @@ _HEADERS: Final = {
 }
 _ALWAYS: Final = [(name.lower().encode(), value.encode()) for name, value in _HEADERS.items()]
 _OVER_TLS: Final = [*_ALWAYS, (b"strict-transport-security", b"max-age=31536000")]
+_NAMES: Final = frozenset(name for name, _ in _OVER_TLS)
+Headers = list[tuple[bytes, bytes]]
+
+
+def _with(own: Headers, added: Headers) -> Headers:
+    """The answer's own headers, and those that it does not name."""
+    named = {name.lower() for name, _ in own}
+    if named.isdisjoint(_NAMES):
+        return [*own, *added]
+    return [*own, *(each for each in added if each[0] not in named)]
 
 
 class Outermost:
@@ -41,10 +51,8 @@ class Outermost:
             nonlocal begun
             if message["type"] == "http.response.start":
                 begun = True
-                own = message["headers"]
-                named = {name.lower() for name, _ in own}
                 added = _OVER_TLS if scope["scheme"] == "https" else _ALWAYS
-                message["headers"] = [*own, *(each for each in added if each[0] not in named)]
+                message["headers"] = _with(message["headers"], added)
             await send(message)
 
         try:

@@ -24,19 +24,21 @@ from canonical.ports import Attribute, Outcome, RawMessage
 from canonical.quick import quick_batch, quick_structured
 from gateway.api.answers import ERRORS, json
 from gateway.auth import PUBLISH, Principal, forbidden, hub_of, require
+from gateway.gathering import Gathering, TooSlow
 from gateway.hub import Hub
 from gateway.limits import EVENTS, JSON_DEPTH
 from gateway.problems import Problem
 from router.journal import Message
 
-__all__ = ["PATH", "api", "published"]
+__all__ = ["ADAPTER", "PATH", "RECORD_S", "api", "published"]
 
 api = APIRouter(tags=["events"], responses=ERRORS)
 
 PATH: Final = "/v1/events"
+ADAPTER: Final = "api"
+RECORD_S: Final = 30.0
+"""Within so many seconds what is published is durable, or the answer is 503."""
 
-_ADAPTER: Final = "api"
-_RECORD_S: Final = 30.0
 _OFF_LOOP_BYTES: Final = 64 * 1024
 _LONGEST: Final = 1024
 _RESERVED: Final = "/hub"
@@ -73,13 +75,14 @@ async def publish(request: Request, principal: Annotated[Principal, Depends(requ
     """202 once everything is durable, with an outcome per event: `accepted`, `duplicate` (seen before),
     or `conflict` (the same source and id with other data; it is a dead letter now). 422 lists every fault
     with a JSON pointer, in a batch below the event's index. 403: a plant or domain is not the key's."""
-    return await published(hub_of(request), request.headers, request.body, principal)
+    return await published(request, request.body, principal)
 
 
 async def published(
-    hub: Hub, headers: Headers, body_of: Callable[[], Awaitable[bytes]], principal: Principal
+    request: Request, body_of: Callable[[], Awaitable[bytes]], principal: Principal
 ) -> Response:
     """The answer to a request to publish. Raises Problem, Invalid, StorageError."""
+    hub, headers = hub_of(request), request.headers
     if hub.journal.full:
         raise Problem(
             503,
@@ -93,7 +96,7 @@ async def published(
         read = await asyncio.to_thread(_accepted, headers, body, principal, hub)
     else:
         read = _accepted(headers, body, principal, hub)
-    outcomes = await _recorded(hub, _messages(read, principal, hub))
+    outcomes = await _recorded(request.app.state.gathering, _messages(read, principal, hub))
     return json({"results": [_result(*pair) for pair in zip(read.events, outcomes, strict=True)]}, 202)
 
 
@@ -238,7 +241,7 @@ def _messages(read: _Read, principal: Principal, hub: Hub) -> list[Message]:
     return [
         Message(
             raw=RawMessage(
-                adapter=_ADAPTER,
+                adapter=ADAPTER,
                 id=new_id(),
                 body=raw,
                 received_at=now,
@@ -251,25 +254,20 @@ def _messages(read: _Read, principal: Principal, hub: Hub) -> list[Message]:
     ]
 
 
-async def _recorded(hub: Hub, messages: Sequence[Message]) -> Sequence[Outcome]:
+async def _recorded(gathering: Gathering, messages: Sequence[Message]) -> Sequence[Outcome]:
     """The outcomes, once durable. Raises Problem 503 when that takes long: it may be kept all the same."""
     if not messages:
         return []
-    recording = asyncio.ensure_future(hub.ingest.record(_ADAPTER, messages))
     try:
-        await asyncio.wait((recording,), timeout=_RECORD_S)
-    finally:
-        if not recording.done():  # it goes on, though nobody asks any more what became of it
-            recording.add_done_callback(lambda late: late.cancelled() or late.exception())
-    if not recording.done():
+        return await gathering.record(messages)
+    except TooSlow:
         raise Problem(
             503,
             "storage",
-            f"the journal took more than {_RECORD_S:g} s; send the same again, what was kept counts once",
+            f"the journal took more than {RECORD_S:g} s; send the same again, what was kept counts once",
             retryable=True,
             headers={"Retry-After": "10"},
-        )
-    return recording.result()
+        ) from None
 
 
 def _result(event: Event, outcome: Outcome) -> dict[str, Any]:
