@@ -152,6 +152,7 @@ class _Builder:
             mark=mark,
             written=written if resolved.value == node.value else None,
             references=resolved.references,
+            template=node.value if resolved.references else "",
             hidden=resolved.hidden,
             unresolved=bool(resolved.faults),
         )

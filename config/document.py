@@ -78,7 +78,8 @@ class Entry:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Node:
-    """A value. ``references`` are what stood in it (``${env:X}``), ``hidden`` what they stand for.
+    """A value. ``references`` are what stood in it (``${env:X}``), ``hidden`` what they stand for,
+    ``template`` is its text with them.
 
     ``unresolved``: a reference in it led nowhere, which has been said already.
     """
@@ -87,6 +88,7 @@ class Node:
     mark: Mark
     written: Written | None = None
     references: tuple[str, ...] = ()
+    template: str = ""
     unresolved: bool = False
     hidden: tuple[str, ...] = field(default=(), repr=False)
 

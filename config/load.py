@@ -18,6 +18,7 @@ from config.findings import ConfigErrors, Finding
 from config.hiding import Hiding
 from config.model import Deployment
 from config.shape import Shape
+from config.written import written_of
 
 __all__ = ["Finding", "check", "load"]
 
@@ -58,6 +59,7 @@ def _read(path: Path, environment: Mapping[str, str]) -> _Reading:
     findings += wrong_parts + _clear_secrets(root, shape)
     if deployment is not None:
         findings += examine(deployment, root)
+        deployment = deployment.with_written(written_of(root, shape.secret))
     hide = Hiding(root, shape)
     return _Reading(findings=sorted({hide(found) for found in findings}, key=_order), deployment=deployment)
 

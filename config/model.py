@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Annotated, Any, Self
 from zoneinfo import ZoneInfo
 
-from pydantic import AfterValidator, Field, SecretStr, field_validator, model_validator
+from pydantic import AfterValidator, Field, PrivateAttr, SecretStr, field_validator, model_validator
 
 from canonical.catalogue import Domain
 from canonical.duration import Duration, Size
@@ -20,6 +20,7 @@ from config.part import Name, Part, Timezone
 from config.partner import Partner, PartnerId, agreed
 from config.route import Bound, Retry, Route, Target
 from config.stewardship import AttributeGroup, Stewardship
+from config.written import Written
 
 __all__ = [
     "AdapterConfig",
@@ -213,6 +214,18 @@ class Deployment(Part):
         default={}, description="Who keeps the crosswalk rows of a domain of codes; others are refused."
     )
     tests: list[Case] = Field(default=[], description="The deployment's own tests.")
+    _written: Written = PrivateAttr(default_factory=Written)
+
+    @property
+    def written(self) -> Written:
+        """As it stands in its files; nothing for one that was not read from any."""
+        return self._written
+
+    def with_written(self, written: Written) -> Self:
+        """The same, with what stands in its files."""
+        copy = self.model_copy()
+        copy._written = written
+        return copy
 
     @model_validator(mode="before")
     @classmethod

@@ -11,6 +11,7 @@ from fastapi import FastAPI
 from gateway import problems
 from gateway.api import (
     audit,
+    configuration,
     crosswalk_import,
     crosswalks,
     dead_letters,
@@ -63,6 +64,7 @@ _RESOURCES = (
     services,
     sla,
     keys,
+    configuration,
     audit,
     health,
     pages,

@@ -24,6 +24,7 @@ from gateway.commands.keys import keys
 from gateway.commands.lanes import lanes
 from gateway.commands.plugins import Commands
 from gateway.commands.probe import probe
+from gateway.commands.reload import reload
 from gateway.commands.routes import routes
 from gateway.commands.run import run
 from gateway.commands.schema import schema
@@ -78,6 +79,7 @@ app.command(short_help="A simulated company and the hub, over real protocols.")(
 app.command(short_help="Writes a small commented deployment that runs.")(init)
 app.command(short_help="Runs a deployment.")(run)
 app.command(short_help="Tells what is wrong or doubtful in a deployment.")(check)
+app.command(short_help="Makes a running hub take over what is written now.")(reload)
 app.command(short_help="Tests an adapter's connection, step by step.")(probe)
 app.command(short_help="Shows what comes in through an adapter, live.")(tap)
 app.command("test", short_help="Runs a deployment's own cases.")(cases)

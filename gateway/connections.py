@@ -27,7 +27,8 @@ History = Callable[[str, int], Awaitable[Sequence[RawMessage]]]
 
 class RunningAdapter(Struct, kw_only=True):
     """One adapter. ``source`` and ``sink`` are None where it has no such side; ``source_id`` is the
-    CloudEvents source of its events. ``decoder_state`` is what the decoder had last committed."""
+    CloudEvents source of its events. ``decoder_state`` is what the decoder had last committed.
+    ``opened``: its source is open already."""
 
     name: str
     config: AdapterConfig
@@ -40,6 +41,7 @@ class RunningAdapter(Struct, kw_only=True):
     sink: Sink | None = None
     task: asyncio.Task[None] | None = None
     decoder_state: bytes | None = None
+    opened: bool = False
 
 
 async def connect(
@@ -120,7 +122,9 @@ async def supervise(running: RunningAdapter, ingest: Ingest, log: Log) -> None:
     wait_s = _FIRST_RESTART_S
     while running.source is not None:
         try:
-            await running.source.open()
+            if not running.opened:
+                await running.source.open()
+            running.opened = False
             await ingest.run(running.name, running.source)
             return
         except ConfigError as error:

@@ -22,6 +22,7 @@ from gateway.keys import Keys
 from gateway.metrics import Metrics
 from gateway.projections.search import Search
 from gateway.projections.services.projection import Services
+from gateway.reloading import Reloading
 from router.crosswalk import Crosswalk, Row
 from router.crosswalk_history import Step
 from router.engine import Engine
@@ -159,6 +160,8 @@ class Hub(Protocol):
     def services(self) -> Services: ...
     @property
     def metrics(self) -> Metrics: ...
+    @property
+    def configuration(self) -> Reloading: ...
 
     def clock(self) -> datetime: ...
 

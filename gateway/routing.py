@@ -27,7 +27,7 @@ from router.ratelimit import Limit, Share
 from router.routes import Route
 from router.status import Observer
 
-__all__ = ["Backlog", "Routing"]
+__all__ = ["Backlog", "Routing", "compiled_routes", "places"]
 
 _DRAIN_S = 10.0
 _PRIORITIES = {"high": 0, "normal": 1, "low": 2}
@@ -68,19 +68,28 @@ class Routing:
         self.engines: dict[str, Engine] = {}
 
     async def start(self, deployment: Deployment, names: Sequence[str]) -> None:
-        """Starts these routes where they stood."""
+        """Starts these routes where they stood. Raises ConfigError before anything runs."""
+        compiled = compiled_routes(deployment, names)
+        await self._journal.write(lambda _: None)  # settles what was handed in
+        head = self._journal.head
+        known = await self._journal.write(lambda t: places(t, deployment, names, head))
+        self.launch(deployment, compiled, known)
+
+    def launch(
+        self, deployment: Deployment, compiled: Mapping[str, Route], cursors: Mapping[str, int]
+    ) -> None:
+        """Runs these routes from their places on. Their adapters must be there, and open."""
         self._deployment = deployment
-        cursors = await self._cursors(deployment, names)
-        inbound = inbound_codes(deployment)
-        for name in names:
-            compiled = compile_route(name, deployment.routes[name], inbound, deployment.python)
-            running = self._adapters[compiled.to]
+        for name in sorted(cursors.keys() - deployment.routes.keys()):
+            self._log.warning("route_without_configuration", route=name, position=cursors[name])
+        for name, route in compiled.items():
+            running = self._adapters[route.to]
             assert running.sink is not None
             sink = running.sink
-            if isinstance(compiled.formatter, Unnumbered):
-                sink = NumberedSink(sink, name, compiled.formatter.formatter, self._outgoing)
+            if isinstance(route.formatter, Unnumbered):
+                sink = NumberedSink(sink, name, route.formatter.formatter, self._outgoing)
             share = self._share(deployment, name)
-            self.run(compiled, sink, running.spec.traits, after=cursors[name], share=share)
+            self.run(route, sink, running.spec.traits, after=cursors[name], share=share)
 
     def _share(self, deployment: Deployment, route: str) -> Share | None:
         """The route's part in the limit of its target, which all routes to it share."""
@@ -121,35 +130,6 @@ class Routing:
         self._running[route.name] = asyncio.create_task(self._run_route(engine), name=f"route {route.name}")
         return engine
 
-    async def _cursors(self, deployment: Deployment, names: Sequence[str]) -> dict[str, int]:
-        """Where each route goes on; a new one begins as its ``from`` says, a renamed one where it stood."""
-        await self._journal.write(lambda _: None)  # settles what was handed in
-        head = self._journal.head
-
-        def work(transaction: Transaction) -> dict[str, int]:
-            known = dict(transaction.execute("SELECT route, position FROM cursors"))
-            for name in names:
-                route = deployment.routes[name]
-                if name in known:
-                    continue
-                if route.was and route.was in known:
-                    known[name] = known.pop(route.was)
-                    for table in ("lanes", "dead_letters", "deliveries", "sla_figures"):
-                        transaction.execute(
-                            f"UPDATE {table} SET route = ? WHERE route = ?",  # noqa: S608 - names of ours
-                            (name, route.was),
-                        )
-                    transaction.execute("DELETE FROM cursors WHERE route = ?", (route.was,))
-                else:
-                    known[name] = head if route.start == "now" else 0
-                transaction.execute("INSERT INTO cursors VALUES (?, ?)", (name, known[name]))
-            return known
-
-        known: dict[str, int] = await self._journal.write(work)
-        for name in sorted(known.keys() - deployment.routes.keys()):
-            self._log.warning("route_without_configuration", route=name, position=known[name])
-        return known
-
     async def _run_route(self, engine: Engine) -> None:
         """A route that fails unexpectedly starts anew from its cursor; the others are not concerned."""
         try:
@@ -158,6 +138,8 @@ class Routing:
             name = engine.route.name
             self._log.error("route_failed", route=name, error=repr(error), restart_in_s=1.0)
             await asyncio.sleep(1.0)
+            if self.engines.get(name) is not engine:  # it was being stopped
+                return
             self._dispatcher.drop(engine.feed)
             self._leave(name)
             await self.start(self._deployment, [name])
@@ -233,3 +215,36 @@ class Routing:
                 if wanted and (not route.plants or plant in route.plants):
                     numbers[plant] += wanted
                     oldest.setdefault(plant, datetime.fromtimestamp(header.recorded_at, UTC))
+
+
+def compiled_routes(deployment: Deployment, names: Sequence[str]) -> dict[str, Route]:
+    """The routes ready to run. Raises ConfigError, ExpressionError."""
+    inbound = inbound_codes(deployment)
+    return {name: compile_route(name, deployment.routes[name], inbound, deployment.python) for name in names}
+
+
+def places(
+    transaction: Transaction, deployment: Deployment, names: Sequence[str], head: int
+) -> dict[str, int]:
+    """Where each route goes on; a new one begins as its ``from`` says, a renamed one where it stood.
+
+    The places of routes that are configured no more are among them.
+    """
+    known: dict[str, int] = dict(transaction.execute("SELECT route, position FROM cursors"))
+    for name in names:
+        route = deployment.routes[name]
+        if name in known:
+            continue
+        if route.was and route.was in known:
+            known[name] = known.pop(route.was)
+            for table in ("lanes", "dead_letters", "deliveries", "sla_figures"):
+                transaction.execute(
+                    f"UPDATE {table} SET route = ? WHERE route = ?",  # noqa: S608 - names of ours
+                    (name, route.was),
+                )
+            transaction.execute("UPDATE OR IGNORE recipes SET route = ? WHERE route = ?", (name, route.was))
+            transaction.execute("DELETE FROM cursors WHERE route = ?", (route.was,))
+        else:
+            known[name] = head if route.start == "now" else 0
+        transaction.execute("INSERT INTO cursors VALUES (?, ?)", (name, known[name]))
+    return known

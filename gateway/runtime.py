@@ -20,7 +20,6 @@ from zoneinfo import ZoneInfo
 
 import structlog
 
-from canonical.errors import ConfigError
 from canonical.event import utc_now
 from canonical.ports import Outcome, RawMessage, Transaction
 from canonical.spec import FormatContext, Health, Log, format_spec
@@ -31,10 +30,10 @@ from deadletter.bulk import Bulk
 from deadletter.dryrun import DryRun
 from deadletter.edits import Edits
 from deadletter.service import DeadLetters
-from gateway import audit, exceptions, keys
+from gateway import audit, exceptions, keys, versions
 from gateway.amending import Amending
 from gateway.audit import Audit
-from gateway.compile import crosswalk_rows, decoder_of, inbound_codes
+from gateway.compile import crosswalk_rows
 from gateway.connections import RunningAdapter, close, connect, intake_of, supervise
 from gateway.crosswalks import Crosswalks
 from gateway.dryrun import Dry
@@ -43,6 +42,7 @@ from gateway.keys import Keys
 from gateway.metrics import Metrics
 from gateway.projections.search import Search
 from gateway.projections.services.projection import Services
+from gateway.reloading import Loaded, Reloading
 from gateway.routing import Backlog, Routing
 from gateway.sla import buckets, watch
 from router import crosswalk, lanes, unreadable
@@ -66,6 +66,7 @@ TABLES = (
     *crosswalk.TABLES,
     *keys.TABLES,
     *audit.TABLES,
+    *versions.TABLES,
     *watch.TABLES,
 )
 _DRAIN_S = 10.0
@@ -84,14 +85,16 @@ class Hub:
         *,
         clock: Callable[[], datetime] = utc_now,
         log: Log | None = None,
+        path: Path | None = None,
     ) -> None:
+        """``path``: where the deployment was read, and is read anew."""
         self.deployment, self.data_dir, self.clock = deployment, data_dir, clock
         self.log: Log = log or structlog.get_logger()
         self.started_at = clock()
         self.ready = False
         self.adapters: dict[str, RunningAdapter] = {}
         self._housekeeping: asyncio.Task[None] | None = None
-        self._reloading = asyncio.Lock()
+        self.configuration = Reloading(self, path)
         self._opened = contextlib.AsyncExitStack()
         self._routing: Routing | None = None
 
@@ -162,11 +165,12 @@ class Hub:
             clock=self.clock,
             log=self.log,
         )
-        await self._load_crosswalks(self.deployment)
+        await self.crosswalks.sync_files(crosswalk_rows(self.deployment))
         self.ingest.add(self._api_intake())
         for name in self.deployment.adapters:
-            await self._connect(name, self.deployment)
+            await self.connect(name, self.deployment)
         await self.routing.start(self.deployment, list(self.deployment.routes))
+        await self.configuration.started()
         await self.retries.open()
         self._housekeeping = asyncio.create_task(self._keep_house(), name="housekeeping")
 
@@ -193,12 +197,13 @@ class Hub:
     def start_sources(self) -> None:
         """Lets messages in."""
         for running in self.adapters.values():
-            self._start_source(running)
+            self.start_source(running)
         self.ready = True
 
     async def close(self) -> None:
         """Stops in order; returns with everything durable and the data folder free."""
         self.ready = False
+        await self.configuration.close()
         for running in self.adapters.values():
             await self._stop_source(running)
         if self._housekeeping is not None:  # it was opened to the end
@@ -242,7 +247,8 @@ class Hub:
             health=Health(),
         )
 
-    async def _connect(self, name: str, deployment: Deployment) -> None:
+    async def connect(self, name: str, deployment: Deployment) -> RunningAdapter:
+        """Builds the adapter and opens its sink; its source begins with ``start_source``."""
         delivers = any(route.to.adapter == name for route in deployment.routes.values())
         running = await connect(
             name,
@@ -259,6 +265,7 @@ class Hub:
             self.ingest.add(intake_of(running))
         if running.sink is not None:
             await running.sink.open()
+        return running
 
     async def _history(self, adapter: str, limit: int) -> Sequence[RawMessage]:
         """Committed messages, those that were refused included, by time."""
@@ -277,7 +284,8 @@ class Hub:
         ]
         return sorted((*recorded, *refused), key=lambda raw: raw.received_at)[-limit:]
 
-    def _start_source(self, running: RunningAdapter) -> None:
+    def start_source(self, running: RunningAdapter) -> None:
+        """Lets its messages in."""
         if running.source is not None:
             running.task = asyncio.create_task(
                 supervise(running, self.ingest, self.log), name=f"source {running.name}"
@@ -365,95 +373,18 @@ class Hub:
 
     # ── reload ───────────────────────────────────────────────────────────────────────────────────
 
-    async def _load_crosswalks(self, deployment: Deployment) -> None:
-        await self.crosswalks.sync_files(crosswalk_rows(deployment))
-        await self.crosswalks.load()
+    async def reload(self, deployment: Deployment, *, by: str) -> Loaded:
+        """Swaps the configuration, all or nothing: see ``gateway.reloading``. Raises ConfigErrors."""
+        return await self.configuration.swap(deployment, by=by)
 
-    async def reload(self, deployment: Deployment, *, by: str) -> dict[str, list[str]]:
-        """Swaps the configuration; what did not change keeps its session, buffers and cursor.
-
-        Returns the names of what was stopped and started. ``deployment`` must have passed ``check``.
-        Raises ConfigError for what needs a restart.
-        """
-        async with self._reloading:
-            old = self.deployment
-            if (old.gateway, old.journal, old.company) != (
-                deployment.gateway,
-                deployment.journal,
-                deployment.company,
-            ):
-                raise ConfigError("gateway, journal and company need a restart; nothing was changed")
-            adapters = _changed(_adapter_parts(old), _adapter_parts(deployment))
-            rates = _changed(_rates(old), _rates(deployment))
-            inbound_changed = inbound_codes(old) != inbound_codes(deployment)
-            routes = {
-                name
-                for name in old.routes.keys() | deployment.routes.keys()
-                if inbound_changed
-                or old.routes.get(name) != deployment.routes.get(name)
-                or (name in deployment.routes and deployment.routes[name].to.adapter in adapters | rates)
-            }
-            for name in sorted(routes & self.engines.keys()):
-                await self.routing.stop(name)
-            for name in sorted(adapters & self.adapters.keys()):
-                await self._disconnect(name)
-            self._redecode(old, deployment, adapters)
-            await self._load_crosswalks(deployment)
-            for name in sorted(adapters & deployment.adapters.keys()):
-                await self._connect(name, deployment)
-                self._start_source(self.adapters[name])
-            self.deployment = deployment
-            self.metrics.configure(deployment)
-            await self.routing.start(deployment, sorted(routes & deployment.routes.keys()))
-            changes = {"adapters": sorted(adapters), "routes": sorted(routes)}
-            await self.journal.write(
-                lambda t: self.audit.record(t, by, "configuration.load", "deployment", changes)
-            )
-            self.log.info("configuration_reloaded", **changes)
-            return changes
-
-    def _redecode(self, old: Deployment, new: Deployment, restarted: set[str]) -> None:
-        """A changed format takes effect without touching the connection."""
-        for name, adapter in new.adapters.items():
-            running = self.adapters.get(name)
-            if name in restarted or running is None or running.source is None:
-                continue
-            if old.adapters[name].format != adapter.format:
-                running.config = adapter
-                self.ingest.redecode(name, decoder_of(adapter, running.context))
-
-    async def _disconnect(self, name: str) -> None:
+    async def disconnect(self, name: str) -> None:
+        """Closes an adapter and forgets it."""
         running = self.adapters.pop(name)
         await self._stop_source(running)
-        self.ingest.remove(name)
+        if running.source is not None:
+            self.ingest.remove(name)
         if running.sink is not None:
             await close(running.sink.close(), name, self.log)
-
-
-def _adapter_parts(deployment: Deployment) -> dict[str, object]:
-    """What a connection depends on: everything but format, codes, rate and owner; and whether it delivers."""
-    used = {route.to.adapter for route in deployment.routes.values()}
-    return {
-        name: (
-            adapter.kind,
-            adapter.options,
-            adapter.plant,
-            adapter.partner,
-            deployment.timezone(name),
-            adapter.receives,
-            name in used,
-        )
-        for name, adapter in deployment.adapters.items()
-    }
-
-
-def _rates(deployment: Deployment) -> dict[str, object]:
-    """What the routes to an adapter share."""
-    return {name: adapter.rate for name, adapter in deployment.adapters.items()}
-
-
-def _changed(old: Mapping[str, object], new: Mapping[str, object]) -> set[str]:
-    return {name for name in old.keys() | new.keys() if old.get(name) != new.get(name)}
 
 
 @contextlib.asynccontextmanager

@@ -11,7 +11,7 @@ import errno
 import signal
 import socket
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
-from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, suppress
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
@@ -20,7 +20,6 @@ import uvloop
 
 from canonical.errors import ConfigError, CrossplantError
 from canonical.spec import Log
-from config.findings import ConfigErrors
 from config.load import load
 from config.model import Deployment, Tls
 from gateway import local, serving
@@ -79,16 +78,18 @@ def address(listener: socket.socket, tls: Tls | None = None) -> str:
 
 @asynccontextmanager
 async def serving_hub(
-    deployment: Deployment, data_dir: Path, listener: socket.socket, *, log: Log
+    deployment: Deployment, data_dir: Path, listener: socket.socket, *, log: Log, path: Path | None = None
 ) -> AsyncIterator[Hub]:
     """A hub that takes messages in and answers on ``listener``, which is closed with it.
+
+    ``path``: where the deployment was read, so that it can be read anew.
 
     Start: journal and routes, HTTP, then the sources. Stop: HTTP and the sources, then the routes
     deliver what is there, for a bounded time. Raises ConfigError.
     """
     async with AsyncExitStack() as stack:
         stack.callback(listener.close)
-        hub = Hub(deployment, data_dir, log=log)
+        hub = Hub(deployment, data_dir, log=log, path=path)
         stack.push_async_callback(hub.close)
         await hub.open()
         await stack.enter_async_context(local.listening(hub.keys, data_dir))
@@ -124,8 +125,8 @@ async def run_hub(path: Path, data_dir: Path, *, log: Log | None = None) -> None
     listener = listen(deployment.gateway.bind, deployment.gateway.port)
     url = address(listener, deployment.gateway.tls)
     with stopped_by_signals() as stop:
-        async with serving_hub(deployment, data_dir, listener, log=log) as hub:
-            with _on_signal(signal.SIGHUP, lambda: _reload(hub, path, log)):
+        async with serving_hub(deployment, data_dir, listener, log=log, path=path) as hub:
+            with _on_signal(signal.SIGHUP, lambda: _reload(hub)):
                 adapters, routes = len(deployment.adapters), len(deployment.routes)
                 log.info("hub_ready", url=url, data=str(data_dir), adapters=adapters, routes=routes)
                 await stop.wait()
@@ -141,15 +142,10 @@ def _make(data_dir: Path) -> None:
         raise ConfigError(f"--data {data_dir}: {error.strerror}") from error
 
 
-async def _reload(hub: Hub, path: Path, log: Log) -> None:
-    """Takes the configuration over if it is sound; says why when it is not."""
-    try:
-        await hub.reload(await asyncio.to_thread(load, path), by="SIGHUP")
-    except ConfigErrors as error:
-        for found in error.findings:
-            log.error("configuration_refused", finding=str(found))
-    except CrossplantError as error:
-        log.error("configuration_refused", finding=str(error))
+async def _reload(hub: Hub) -> None:
+    """Takes the configuration over if it is sound; why it is not stands in the log and the audit."""
+    with suppress(CrossplantError):
+        await hub.configuration.reload(by="SIGHUP")
 
 
 @contextmanager

@@ -48,22 +48,24 @@ class Crosswalks:
 
         Returns how many changed. Raises Overlap when they contradict rows from elsewhere.
         """
+        changed, self.current = await self._store.write(lambda t: self.put_files(t, rows))
+        if changed:
+            await self.let_go(rows)
+        return changed
+
+    def put_files(self, transaction: Transaction, rows: Sequence[Row]) -> tuple[int, Crosswalk]:
+        """The same within somebody's transaction: how many changed, and what is ``current`` after it."""
         now = self._clock().timestamp()
         stamped = [structs.replace(row, origin=FILES, created_at=now) for row in rows]
-
-        def work(transaction: Transaction) -> int:
-            changed = crosswalk.sync_origin(transaction, FILES, stamped)
-            if changed:
-                self._audit(
-                    transaction, "hub", "crosswalk.load", FILES, {"changed": changed, "rows": len(rows)}
-                )
-            return changed
-
-        changed = await self._store.write(work)
-        await self.load()
+        changed = crosswalk.sync_origin(transaction, FILES, stamped)
         if changed:
-            await self._releasing.of(stamped)
-        return changed
+            told = {"changed": changed, "rows": len(rows)}
+            self._audit(transaction, "hub", "crosswalk.load", FILES, told)
+        return changed, Crosswalk(crosswalk.rows(transaction))
+
+    async def let_go(self, rows: Sequence[Row]) -> int:
+        """Lets go what waits for these rows; returns how many lanes."""
+        return await self._releasing.of(rows)
 
     async def look(self) -> int:
         """Lets go what waits although its row is there: a crash, or a row that came in the very moment in

@@ -80,7 +80,7 @@ class RunningHub:
 
 
 @contextmanager
-def hub(folder: Path, config: Path, port: int) -> Iterator[RunningHub]:
+def hub(folder: Path, config: Path, port: int, key: str = "tests") -> Iterator[RunningHub]:
     """``crossplant run`` over this configuration, whose gateway has this port; ended with SIGTERM."""
     data = folder / "data"
     argv = [*ARGV, "run", "--config", str(config), "--data", str(data)]
@@ -89,7 +89,7 @@ def hub(folder: Path, config: Path, port: int) -> Iterator[RunningHub]:
     process.start()
     try:
         process.until(lambda: running.ready, "ready")
-        made = crossplant("keys", "create", "tests", "--role", "admin", "--data", data)
+        made = crossplant("keys", "create", key, "--role", "admin", "--data", data)
         assert made.code == 0, made.err
         running.key = made.out.strip()
         running.env = {"CROSSPLANT_URL": running.url, "CROSSPLANT_API_KEY": running.key}

@@ -106,7 +106,7 @@ async def test_a_changed_route_goes_on_where_it_stood_and_the_adapters_stay(
         await say(hub, "A")
         await eventually(lambda: deployments.taken == [{"item": "A"}])
         changes = await hub.reload(deployments.load(field="sku"), by="test")
-        assert changes == {"adapters": [], "routes": ["stock"]}
+        assert (changes.adapters, changes.routes) == ([], ["stock"])
         await say(hub, "B")
         await eventually(lambda: deployments.taken == [{"item": "A"}, {"sku": "B"}])
         assert hub.adapters["mes"].source is source
@@ -151,7 +151,7 @@ async def test_a_changed_format_takes_effect_without_touching_the_connection(
     async with running(deployments.load(), tmp_path / "data") as hub:
         source = hub.adapters["mes"].source
         changes = await hub.reload(deployments.load(plant="'brno'"), by="test")
-        assert changes["adapters"] == []
+        assert changes.adapters == []
         await say(hub, "A")
         await eventually(lambda: len(deployments.taken) == 1)
         [recorded], _ = await hub.journal.events(0)
@@ -171,7 +171,7 @@ async def test_a_changed_adapter_is_connected_anew_and_its_routes_with_it(
         await eventually(lambda: hub.engines["stock"].status.state == "paused")
         deployments.port = there
         changes = await hub.reload(deployments.load(), by="test")
-        assert changes == {"adapters": ["erp"], "routes": ["stock"]}
+        assert (changes.adapters, changes.routes) == (["erp"], ["stock"])
         await eventually(lambda: deployments.taken == [{"item": "A"}])
 
 
@@ -196,7 +196,7 @@ async def test_what_needs_a_restart_is_refused_and_changes_nothing(
 ) -> None:
     async with running(deployments.load(), tmp_path / "data") as hub:
         other = deployments.load(field="sku").model_copy(update={"company": "other"})
-        with pytest.raises(ConfigError, match="need a restart"):
+        with pytest.raises(ConfigError, match="needs a restart"):
             await hub.reload(other, by="test")
         await say(hub, "A")
         await eventually(lambda: deployments.taken == [{"item": "A"}])
