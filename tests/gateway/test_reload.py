@@ -123,7 +123,7 @@ async def test_a_changed_rate_concerns_the_routes_and_not_the_connection(
         await eventually(lambda: deployments.taken == [{"item": "A"}])
         await eventually(lambda: hub.engines["stock"].status.waiting == 1)
         changes = await hub.reload(deployments.load(rate="50/s"), by="test")
-        assert changes == {"adapters": [], "routes": ["stock"]}
+        assert (changes.adapters, changes.routes) == ([], ["stock"])
         await eventually(lambda: deployments.taken == [{"item": "A"}, {"item": "B"}])
         assert hub.adapters["erp"].sink is sink
 
