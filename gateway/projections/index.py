@@ -1,7 +1,8 @@
 """The search file: where events are by what they are called. Statements only, no threads.
 
-A row per event without its body, which stays in the journal. Texts that come again and again (types,
-sources, plants) are numbers. ``blocks`` tells which positions can hold events of a time at all.
+A row per event without its body, which stays in the journal, or one for many (``runs``). Texts that come
+again and again (types, sources, plants) are numbers. ``blocks`` tells which positions can hold events of a
+time at all.
 """
 
 from __future__ import annotations
@@ -13,11 +14,14 @@ from typing import Any, Final
 import apsw
 
 from canonical.ports import Recorded
+from gateway.projections import runs
 from gateway.projections.business_keys import keys_of
+from gateway.projections.runs import Run
 
 __all__ = ["Index"]
 
-VERSION: Final = 1
+VERSION: Final = 2
+"""Of the file; one of another version is made anew from the journal. 2: runs."""
 _BLOCK = 1000
 _AT_ONCE = 200
 
@@ -36,6 +40,7 @@ _TABLES = (
     "CREATE INDEX IF NOT EXISTS keys_by_position ON keys (position)",
     """CREATE TABLE IF NOT EXISTS blocks (
         first INTEGER PRIMARY KEY, last INTEGER NOT NULL, lowest REAL NOT NULL, highest REAL NOT NULL)""",
+    *runs.TABLES,
 )
 _PRAGMAS = (
     "journal_mode = wal",
@@ -60,6 +65,7 @@ class Index:
             name: number for number, name in self._connection.execute("SELECT id, name FROM names")
         }
         self._block = self._newest_block()
+        self._newest = _Newest(self._connection)
 
     def close(self) -> None:
         """Gives the file back."""
@@ -79,13 +85,18 @@ class Index:
         try:
             with self._connection:
                 if fresh:
-                    self._insert(fresh)
+                    packed, others = runs.runs_of(fresh, self._newest)
+                    for run in packed:
+                        self._insert_run(run)
+                    if others:
+                        self._insert(others)
                     self._keep_block(fresh)
                 for name, value in (("version", VERSION), ("position", reached)):
                     self._connection.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (name, value))
         except BaseException:
             self._names = dict(self._rows("SELECT name, id FROM names"))
             self._block = block
+            self._newest.clear()
             raise
         self.position = max(self.position, reached)
 
@@ -116,6 +127,19 @@ class Index:
         self._many("INSERT OR REPLACE INTO events VALUES", rows)
         self._many("INSERT OR IGNORE INTO keys VALUES", keys)
 
+    def _insert_run(self, run: Run) -> None:
+        """Writes a run, and its subjects as keys."""
+        body = run.body
+        first, last = body.positions[0], body.positions[-1]
+        names = (run.source, run.type, run.plant or "-", run.domain or "-")
+        moments = (min(body.recorded), max(body.recorded))
+        self._connection.execute(
+            "INSERT INTO runs VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            (first, last, *map(self._number, names), *moments, body.ids[0], body.ids[-1]),
+        )
+        self._connection.execute("INSERT INTO run_bodies VALUES (?, ?)", (first, runs.packed(body)))
+        self._many("INSERT INTO run_keys VALUES", sorted((key, first) for key in body.subjects if key))
+
     def _many(self, statement: str, rows: Sequence[tuple[Any, ...]]) -> None:
         """Inserts rows many at a time: each statement hands the interpreter's lock to and fro once."""
         for start in range(0, len(rows), _AT_ONCE):
@@ -136,7 +160,8 @@ class Index:
 
     def _keep_block(self, fresh: Sequence[Recorded]) -> None:
         """Widens the newest block, or begins another one."""
-        times = [item.event.recordedtime.timestamp() for item in fresh if item.event.recordedtime] or [0.0]
+        moments = {item.event.recordedtime for item in fresh}  # few: a batch shares one
+        times = [moment.timestamp() for moment in moments if moment] or [0.0]
         first, last, lowest, highest = fresh[0].position, fresh[-1].position, min(times), max(times)
         block = self._block
         if block is not None and last - block[0] < _BLOCK:
@@ -147,12 +172,35 @@ class Index:
     def forget(self, before: int, limit: int = 5000) -> bool:
         """Removes some of what lies before a position; returns whether there may be more."""
         with self._connection:
-            row = self._connection.execute("SELECT min(position) FROM events").fetchone()
-            oldest = None if row is None else row[0]
-            if oldest is None or int(oldest) >= before:
+            self._connection.execute("INSERT OR REPLACE INTO meta VALUES ('forgotten', ?)", (before - 1,))
+            oldest = [
+                int(row[0])
+                for table, place in (("events", "position"), ("runs", "first"))
+                for row in self._rows(f"SELECT min({place}) FROM {table} WHERE {place} < {before}")  # noqa: S608
+                if row[0] is not None
+            ]
+            if not oldest:
                 return False
-            end = min(before, int(oldest) + limit)
+            end = min(before, min(oldest) + limit)
             self._connection.execute("DELETE FROM keys WHERE position < ?", (end,))
             self._connection.execute("DELETE FROM events WHERE position < ?", (end,))
             self._connection.execute("DELETE FROM blocks WHERE last < ?", (end,))
+            gone = "SELECT first FROM runs WHERE first < ?1 AND last < ?1"
+            for table in ("run_keys", "run_bodies", "runs"):
+                self._connection.execute(f"DELETE FROM {table} WHERE first IN ({gone})", (end,))  # noqa: S608
         return end < before
+
+
+class _Newest(dict[str, str]):
+    """By source, the greatest id that a run of it has; asked of the file once."""
+
+    def __init__(self, connection: apsw.Connection) -> None:
+        super().__init__()
+        self._connection = connection
+
+    def __missing__(self, source: str) -> str:
+        row = self._connection.execute(
+            "SELECT max(high) FROM runs WHERE source = (SELECT id FROM names WHERE name = ?)", (source,)
+        ).fetchone()
+        found = self[source] = "" if row is None or row[0] is None else str(row[0])
+        return found

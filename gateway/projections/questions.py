@@ -2,46 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import apsw
-from msgspec import Struct
+
+from gateway.projections import runsearch
+from gateway.projections.filters import Filters, Hit, named
 
 __all__ = ["Filters", "Hit", "effects", "find", "identified", "lookup", "page", "reader"]
-
-
-class Filters(Struct, frozen=True, kw_only=True):
-    """Which events; None: whatever. ``plants`` and ``domains`` bound what may be seen at all, the plant
-    ``-`` is none. ``since`` and ``until``: recordedtime, seconds since 1970 UTC, both included."""
-
-    type: str | None = None
-    plant: str | None = None
-    domain: str | None = None
-    subject: str | None = None
-    correlationid: str | None = None
-    source: str | None = None
-    since: float | None = None
-    until: float | None = None
-    plants: frozenset[str] | None = None
-    domains: frozenset[str] | None = None
-
-
-class Hit(Struct, frozen=True, kw_only=True):
-    """An event as the index knows it. ``plant`` is ``-`` where there is none; ``domain`` likewise."""
-
-    position: int
-    source: str
-    id: str
-    type: str
-    plant: str
-    domain: str
-    subject: str | None
-    correlationid: str | None
-    causationid: str | None
-    recorded_at: float
-    time: float | None
 
 
 def reader(path: Path) -> apsw.Connection:
@@ -78,6 +48,12 @@ def _hits(
 
 def page(connection: apsw.Connection, filters: Filters, after: int, limit: int) -> list[int]:
     """Positions after one, ascending."""
+    in_runs = runsearch.positions(connection, filters, after, limit)
+    return sorted([*_rows(connection, filters, after, limit), *in_runs])[:limit]
+
+
+def _rows(connection: apsw.Connection, filters: Filters, after: int, limit: int) -> list[int]:
+    """Positions of events that have rows."""
     found = _conditions(connection, filters)
     if found is None:
         return []
@@ -99,22 +75,10 @@ def page(connection: apsw.Connection, filters: Filters, after: int, limit: int) 
 
 def _conditions(connection: apsw.Connection, filters: Filters) -> tuple[list[str], list[Any]] | None:
     """SQL and its values; None when nothing can match."""
-    conditions: list[str] = []
-    values: list[Any] = []
-    named: Mapping[str, frozenset[str] | None] = {
-        "e.type": _one(filters.type),
-        "e.source": _one(filters.source),
-        "e.plant": _both(_one(filters.plant), filters.plants),
-        "e.domain": _both(_one(filters.domain), filters.domains),
-    }
-    for column, wanted in named.items():
-        if wanted is None:
-            continue
-        numbers = _numbers(connection, wanted)
-        if not numbers:
-            return None
-        conditions.append(f"{column} IN ({', '.join('?' * len(numbers))})")
-        values += numbers
+    found = named(connection, filters)
+    if found is None:
+        return None
+    conditions, values = found
     for column, text in (("e.subject", filters.subject), ("e.correlationid", filters.correlationid)):
         if text is not None:
             conditions.append(f"{column} = ?")
@@ -132,35 +96,23 @@ def _conditions(connection: apsw.Connection, filters: Filters) -> tuple[list[str
     return conditions, values
 
 
-def _one(value: str | None) -> frozenset[str] | None:
-    return None if value is None else frozenset((value,))
-
-
-def _both(one: frozenset[str] | None, other: frozenset[str] | None) -> frozenset[str] | None:
-    if one is None or other is None:
-        return one if other is None else other
-    return one & other
-
-
-def _numbers(connection: apsw.Connection, names: frozenset[str]) -> list[int]:
-    marks = ", ".join("?" * len(names))
-    rows = connection.execute(f"SELECT id FROM names WHERE name IN ({marks})", tuple(names))  # noqa: S608
-    return [int(number) for (number,) in rows]
-
-
 def find(connection: apsw.Connection, text: str, seen: Filters, limit: int) -> list[Hit]:
     """Newest first: the event at that position, those with that id, those with that business key."""
     hits = identified(connection, text, seen, limit)
     hits += _hits(connection, "k.value = ? ORDER BY k.position DESC LIMIT ?", [text, limit], seen, _BY_KEY)
+    hits += runsearch.hits_of_subject(connection, text, seen, limit)
     if text.isascii() and text.isdigit() and len(text) < 19:
         hits += _hits(connection, "e.position = ?", [int(text)], seen)
+        hits += runsearch.hits_at(connection, int(text), seen)
     newest = sorted({hit.position: hit for hit in hits}.items(), reverse=True)
     return [hit for _, hit in newest][:limit]
 
 
 def identified(connection: apsw.Connection, identifier: str, seen: Filters, limit: int) -> list[Hit]:
     """The events with that id, of whatever source, newest first."""
-    return _hits(connection, "e.id = ? ORDER BY e.position DESC LIMIT ?", [identifier, limit], seen)
+    hits = _hits(connection, "e.id = ? ORDER BY e.position DESC LIMIT ?", [identifier, limit], seen)
+    hits += runsearch.hits_of_id(connection, identifier, seen)
+    return sorted(hits, key=lambda hit: -hit.position)[:limit]
 
 
 def effects(connection: apsw.Connection, cause: str, seen: Filters, limit: int) -> list[Hit]:
@@ -175,4 +127,5 @@ def lookup(connection: apsw.Connection, source: str, identifier: str) -> int | N
         "WHERE e.id = ? AND s.name = ? ORDER BY e.position DESC LIMIT 1",
         (identifier, source),
     ).fetchall()
-    return int(rows[0][0]) if rows else None
+    found = [int(position) for (position,) in rows], runsearch.lookup(connection, source, identifier)
+    return max([*found[0], *([] if found[1] is None else [found[1]])], default=None)
