@@ -45,9 +45,13 @@ _SHOWN: Final = tuple(_LIMITS.index(limit) for limit in BUCKETS_S)
 def classified(durations_s: Iterable[float]) -> dict[int, int]:
     """How many durations fall into each class; classes without any are left out."""
     classes: dict[int, int] = {}
-    for duration in durations_s:
-        index = bisect_left(_LIMITS, duration)
-        classes[index] = classes.get(index, 0) + 1
+    ordered = sorted(durations_s)
+    at = 0
+    while at < len(ordered):  # those of one batch fall into a few classes
+        index = bisect_left(_LIMITS, ordered[at])
+        end = bisect_right(ordered, _LIMITS[index], at) if index < len(_LIMITS) else len(ordered)
+        classes[index] = end - at
+        at = end
     return classes
 
 

@@ -96,13 +96,17 @@ def measure(events: Iterable[Event], at: float, targets: Callable[[str, str], It
     ``targets``: what is promised for the pipeline's clock, in seconds, for a plant and a domain.
     """
     clocks: dict[tuple[str, str], tuple[list[float], list[float], Figures]] = {}
+    plant = domain = recorded = found = None
+    recorded_s = 0.0
     for event in events:
-        key = (event.plantid or NONE, event.domain or NONE)
-        found = clocks.get(key)
-        if found is None:
-            found = clocks[key] = ([], [], Figures())
-        recorded, happened = event.recordedtime, event.time
-        pipeline_s = None if recorded is None else at - recorded.timestamp()
+        if found is None or event.plantid != plant or event.domain != domain:
+            plant, domain = event.plantid, event.domain
+            found = clocks.setdefault((plant or NONE, domain or NONE), ([], [], Figures()))
+        if event.recordedtime is not recorded:  # the events of a message share it, often those of a batch
+            recorded = event.recordedtime
+            recorded_s = 0.0 if recorded is None else recorded.timestamp()
+        happened = event.time
+        pipeline_s = None if recorded is None else at - recorded_s
         end_to_end_s = None if happened is None else at - happened.timestamp()
         found[2].delivered += 1
         if (pipeline_s or 0.0) < 0.0 or (end_to_end_s or 0.0) < 0.0:

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.histogram import BUCKETS_S, Histogram
+from gateway.histogram import BUCKETS_S, Histogram, classified
 
 DURATIONS = st.lists(st.floats(min_value=1.01e-4, max_value=8e4), min_size=1, max_size=200)
 
@@ -51,3 +51,12 @@ def test_nothing_has_no_percentile_and_extremes_have_their_classes() -> None:
     assert histogram.percentile_s(0.1) is not None
     assert histogram.percentile_s(1.0) is not None
     assert histogram.buckets()[-1] == ("+Inf", 2.0)
+
+
+@given(durations=st.lists(st.sampled_from([0.0, 1e-4, 0.0011, 0.0112, 5.0, 1e5, 2e5]) | st.floats(0, 1e6)))
+def test_counting_a_batch_is_the_same_as_counting_one_by_one(durations: list[float]) -> None:
+    one_by_one, together = Histogram(), Histogram()
+    one_by_one.add(durations)
+    together.merge(classified(durations), sum(durations))
+    assert together.count == one_by_one.count
+    assert together._classes == one_by_one._classes
