@@ -34,7 +34,7 @@ class Flight:
 
     def __init__(self, first: int, ids: Sequence[str]) -> None:
         self.first, self.last = first, first + len(ids) - 1
-        self.ids = frozenset(ids)
+        self.ids = ids
         self.returned: dict[str, str] = {}
         self.done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
@@ -73,6 +73,10 @@ class Confirms:
         if tag in self._refused:
             return False
         return True if tag <= self._low or tag in self._beyond else None
+
+    def all_taken(self, flight: Flight) -> bool:
+        """Whether the broker has every message of a flight, and has sent none back."""
+        return flight.last <= self._low and not self._refused and not flight.returned
 
     def land(self, flight: Flight) -> None:
         """Forgets a flight: nobody waits for it any more, answered or not."""

@@ -22,7 +22,6 @@ from adapters.amqp.config import AmqpOptions
 from adapters.amqp.confirms import Confirms, Flight
 from adapters.amqp.dial import Line
 from adapters.amqp.faults import bounded, channel_fault, connect_fault, lost
-from adapters.amqp.letter import Letter
 from canonical.errors import CrossplantError
 from canonical.spec import Log
 
@@ -96,15 +95,15 @@ class Connection:
         """The largest frame that both sides agreed on."""
         return self._protocol.connection_tune.frame_max or LARGEST_FRAME_BYTES
 
-    async def publish(self, letters: Sequence[Letter]) -> Flight:
-        """Hands the messages over in one piece, behind those of earlier calls; waits only for room.
+    async def publish(self, frames: Sequence[bytes], ids: Sequence[str]) -> Flight:
+        """Hands messages with these ids over in one piece, behind earlier ones; waits only for room.
 
         Cancelled, nothing of it was sent.
         """
-        piece = ChannelFrame(payload=b"".join([letter.frames for letter in letters]), should_close=False)
+        piece = ChannelFrame(payload=b"".join(frames), should_close=False)
         async with self._writing:
             await self.basic.write_queue.put(piece)
-            return self.confirms.take_off([letter.message_id for letter in letters])
+            return self.confirms.take_off(ids)
 
     async def call(self, command: Coroutine[Any, Any, T]) -> T:
         """A command's answer within ``connect_timeout``. Raises CrossplantError; the channel may be over."""

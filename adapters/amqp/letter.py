@@ -7,7 +7,7 @@ Source: AMQP 0-9-1, 4.2.3 (frames), 4.2.6 (content), 1.8.3.13 (basic.publish).
 from __future__ import annotations
 
 from collections.abc import Mapping
-from functools import lru_cache
+from struct import Struct as Layout
 from typing import Any
 
 import msgspec
@@ -20,7 +20,7 @@ from canonical.errors import Rejected
 from canonical.event import Event, to_json
 from canonical.ports import Delivery
 
-__all__ = ["Envelope", "Letter", "Writing"]
+__all__ = ["Envelope", "Writing"]
 
 APP = b"\x0acrossplant"
 CLOUDEVENTS = "cloudEvents:"
@@ -32,11 +32,15 @@ PERSISTENT = b"\x02"
 END = b"\xce"
 METHOD, HEADER, BODY = 1, 2, 3
 PUBLISH = b"\x00\x3c\x00\x28\x00\x00"
-BASIC = b"\x00\x3c\x00\x00"
+BASIC = 0x003C_0000  # class 60, weight 0
 # Flags of the properties, in the order in which their values stand.
 CONTENT_TYPE, HEADERS, DELIVERY_MODE, CORRELATION_ID = 1 << 15, 1 << 13, 1 << 12, 1 << 10
 MESSAGE_ID, TIMESTAMP, TYPE, APP_ID = 1 << 7, 1 << 6, 1 << 5, 1 << 3
 ALWAYS = DELIVERY_MODE | MESSAGE_ID | TYPE | APP_ID
+_HEAD_BYTES = 14
+_HEAD = Layout(">BHIIQH").pack
+"""A content header up to its properties: kind, channel, size, class, body size, flags."""
+_BODY = Layout(">BHI").pack
 
 
 class Envelope(Struct, frozen=True):
@@ -47,25 +51,30 @@ class Envelope(Struct, frozen=True):
     headers: bytes
 
 
-class Letter(Struct, frozen=True):
-    """A message: its frames, where it goes, and the id under which it would come back."""
+class _Constant(Struct, frozen=True):
+    """What all messages of one content type and event type to one target have, around what is their own."""
 
-    target: AmqpTarget
-    frames: bytes
-    message_id: str
+    flags: int
+    before: bytes
+    after: bytes
 
 
 class Writing:
-    """Writes the letters of one channel. Envelopes are kept by what the route wrote."""
+    """Writes the messages of one channel. Envelopes are kept by what the route wrote."""
 
     def __init__(self, channel: int, frame_max: int) -> None:
         """``frame_max``: bytes, as both sides agreed."""
+        self._number = channel
         self._channel = channel.to_bytes(2, "big")
         self._most = frame_max - len(_frame(BODY, self._channel, b""))
         self._envelopes: dict[bytes, Envelope] = {}
+        self._last: tuple[Mapping[str, Any], Envelope] | None = None
+        self._constants: dict[tuple[int, str, str], _Constant] = {}
 
     def envelope(self, delivery: Delivery) -> Envelope:
         """The delivery's target. Raises Rejected for one that cannot be."""
+        if self._last is not None and self._last[0] is delivery.target:
+            return self._last[1]  # most routes have one target, and all their deliveries share it
         try:
             key = msgspec.json.encode(delivery.target)
         except (TypeError, ValueError, OverflowError, RecursionError):
@@ -75,24 +84,67 @@ class Writing:
             found = _envelope(delivery.target, self._channel)
             if len(self._envelopes) >= MOST_REMEMBERED:
                 self._envelopes.clear()
+                self._constants.clear()
             self._envelopes[key] = found
+        self._last = (delivery.target, found)
         return found
 
-    def letter(self, delivery: Delivery, envelope: Envelope) -> Letter:
+    def frames(self, delivery: Delivery, envelope: Envelope) -> bytes:
         """A persistent message whose message-id is the idempotency key. Raises Rejected."""
         try:
-            properties = _properties(delivery, envelope)
+            flags, properties = self._properties(delivery, envelope)
         except (ValueError, TypeError, OverflowError) as error:
             text = f"no AMQP message can be made of it: {error}"
             raise Rejected(text, code="invalid_message") from error
-        payload, channel, most = delivery.payload, self._channel, self._most
-        head = _frame(HEADER, channel, BASIC + len(payload).to_bytes(8, "big") + properties)
+        payload, number = delivery.payload, self._number
+        size = len(payload)
+        head = _HEAD(HEADER, number, _HEAD_BYTES + len(properties), BASIC, size, flags)
+        if 0 < size <= self._most:
+            body = _BODY(BODY, number, size)
+            return b"".join((envelope.publish, head, properties, END, body, payload, END))
         bodies = [
-            _frame(BODY, channel, payload if len(payload) <= most else payload[at : at + most])
-            for at in range(0, len(payload), most)
+            _frame(BODY, self._channel, payload[at : at + self._most]) for at in range(0, size, self._most)
         ]
-        frames = b"".join([envelope.publish, head, *bodies])
-        return Letter(envelope.target, frames, delivery.idempotency_key)
+        return b"".join((envelope.publish, head, properties, END, *bodies))
+
+    def _properties(self, delivery: Delivery, envelope: Envelope) -> tuple[int, bytes]:
+        """Which properties there are, and their values."""
+        event = delivery.event
+        constant = self._constant(delivery, envelope)
+        flags, before = constant.flags, constant.before
+        if envelope.target.cloudevents:
+            flags |= HEADERS
+            before = _before(delivery.content_type, _table({**envelope.target.headers, **_attributes(event)}))
+        if event.correlationid:
+            flags |= CORRELATION_ID
+            before += _short(event.correlationid)
+        identifier = delivery.idempotency_key.encode()
+        if len(identifier) > SHORT_STRING_BYTES:
+            _short(delivery.idempotency_key)  # which says so
+        time = event.time
+        if time is None or (seconds := int(time.timestamp())) < 0:
+            return flags, b"%b%c%b%b" % (before, len(identifier), identifier, constant.after)
+        values = (before, len(identifier), identifier, seconds.to_bytes(8, "big"), constant.after)
+        return flags | TIMESTAMP, b"%b%c%b%b%b" % values
+
+    def _constant(self, delivery: Delivery, envelope: Envelope) -> _Constant:
+        place = (id(envelope), delivery.content_type, delivery.event.type)  # an envelope is kept as long
+        found = self._constants.get(place)
+        if found is None:
+            flags = ALWAYS | (CONTENT_TYPE if delivery.content_type else 0)
+            found = _Constant(
+                flags | (HEADERS if envelope.headers else 0),
+                _before(delivery.content_type, envelope.headers),
+                _short(delivery.event.type) + APP,
+            )
+            if len(self._constants) >= MOST_REMEMBERED:
+                self._constants.clear()
+            self._constants[place] = found
+        return found
+
+
+def _before(content_type: str, headers: bytes) -> bytes:
+    return (_short(content_type) if content_type else b"") + headers + PERSISTENT
 
 
 def _envelope(fields: Mapping[str, Any], channel: bytes) -> Envelope:
@@ -115,32 +167,6 @@ def _envelope(fields: Mapping[str, Any], channel: bytes) -> Envelope:
     return Envelope(target, _frame(METHOD, channel, publish), headers)
 
 
-def _properties(delivery: Delivery, envelope: Envelope) -> bytes:
-    event, flags = delivery.event, ALWAYS
-    values = [b""]  # the flags
-    if delivery.content_type:
-        flags |= CONTENT_TYPE
-        values.append(_known(delivery.content_type))
-    headers = envelope.headers
-    if envelope.target.cloudevents:
-        headers = _table({**envelope.target.headers, **_attributes(event)})
-    if headers:
-        flags |= HEADERS
-        values.append(headers)
-    values.append(PERSISTENT)
-    if event.correlationid:
-        flags |= CORRELATION_ID
-        values.append(_short(event.correlationid))
-    values.append(_short(delivery.idempotency_key))
-    if event.time is not None and (seconds := int(event.time.timestamp())) >= 0:
-        flags |= TIMESTAMP
-        values.append(seconds.to_bytes(8, "big"))
-    values.append(_known(event.type))
-    values.append(APP)
-    values[0] = flags.to_bytes(2, "big")
-    return b"".join(values)
-
-
 def _table(headers: Mapping[str, str | bool | int | float]) -> bytes:
     """A field table (4.2.5.5); nothing for none. Raises ValueError, TypeError."""
     return encode.field_table({**headers}) if headers else b""
@@ -152,10 +178,6 @@ def _short(text: str) -> bytes:
     if len(encoded) > SHORT_STRING_BYTES:
         raise ValueError(f"{text[:40]!r}… has {len(encoded)} bytes, {SHORT_STRING_BYTES} are allowed")
     return bytes([len(encoded)]) + encoded
-
-
-_known = lru_cache(maxsize=1_000)(_short)
-"""Of texts that come again and again: event types and content types."""
 
 
 def _frame(kind: int, channel: bytes, body: bytes) -> bytes:

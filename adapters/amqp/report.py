@@ -17,22 +17,31 @@ class Report:
         self.deliveries = deliveries
         self._outcomes: list[SinkOutcome | None] = [None] * len(deliveries)
         self._sent = [False] * len(deliveries)
-        self._failed_keys: set[str] = set()
+        self.failed: set[str] = set()
+        """Keys of deliveries that did not arrive."""
 
     def sent(self, index: int, *, surely_not: bool = False) -> None:
         """The delivery is on its way, or may be; or turned out not to be."""
         self._sent[index] = not surely_not
+
+    def all_sent(self) -> None:
+        """Every delivery is on its way."""
+        self._sent = [True] * len(self.deliveries)
+
+    def all_accepted(self, accepted: Accepted) -> None:
+        """Every delivery has arrived; none of them had an outcome yet."""
+        self._outcomes = [accepted] * len(self.deliveries)
 
     def settle(self, index: int, outcome: SinkOutcome) -> None:
         """The first outcome of a delivery stays."""
         if self._outcomes[index] is None:
             self._outcomes[index] = outcome
             if not isinstance(outcome, Accepted):
-                self._failed_keys.add(self.deliveries[index].key)
+                self.failed.add(self.deliveries[index].key)
 
     def held_back(self, index: int) -> bool:
         """Whether an earlier delivery of the same key is known to have failed."""
-        return self.deliveries[index].key in self._failed_keys
+        return self.deliveries[index].key in self.failed
 
     def open(self) -> list[int]:
         """Those sent without an outcome."""

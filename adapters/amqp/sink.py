@@ -8,14 +8,17 @@ tell a repeated message.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
+from itertools import count
 from typing import Any
+
+from msgspec import Struct
 
 from adapters.amqp.config import AmqpOptions, AmqpTarget
 from adapters.amqp.confirms import Flight
 from adapters.amqp.connection import LARGEST_FRAME_BYTES, Connection
 from adapters.amqp.dial import tls_context
-from adapters.amqp.letter import Letter, Writing
+from adapters.amqp.letter import Writing
 from adapters.amqp.link import Link
 from adapters.amqp.report import Report
 from canonical.errors import CrossplantError, PermanentError, Rejected, TransientError
@@ -75,9 +78,10 @@ class AmqpSink:
                 await self._publish_all(connection, report)
         except TimeoutError:
             report.give_up(self._overdue(connection))
-        if any(isinstance(outcome, Accepted) for outcome in report.outcomes()):
+        outcomes = report.outcomes()
+        if any(isinstance(outcome, Accepted) for outcome in outcomes):
             self._health.last_good_at = self._context.clock()
-        return report.outcomes()
+        return outcomes
 
     async def _established(self, connection: Connection) -> None:
         self._exchanges = {""}
@@ -86,43 +90,43 @@ class AmqpSink:
     async def _publish_all(self, connection: Connection, report: Report) -> None:
         """Settles every delivery. What the broker answers with the end of the channel ends the connection."""
         try:
-            letters = await self._letters(connection, report)
+            post = await self._written(connection, report)
         except CrossplantError as error:
             connection.abandon(error)
             report.give_up(error)
             return
-        if not letters:
+        if not post.places:
             return
-        flight = await connection.publish(list(letters.values()))
-        for index in letters:
-            report.sent(index)
+        flight = await connection.publish(post.frames, post.ids)
+        post.sent(report)
         try:
             either: list[asyncio.Future[Any]] = [flight.done, connection.ended]
             await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
         finally:
-            _settle(connection, flight, letters, report)
+            _settle(connection, flight, post, report)
         if not flight.done.done():
             self._settle_rest(connection, report)
 
-    async def _letters(self, connection: Connection, report: Report) -> dict[int, Letter]:
-        """What is to be published, by its place in the report.
-
-        Raises CrossplantError: the connection is of no use any more.
-        """
-        letters: dict[int, Letter] = {}
+    async def _written(self, connection: Connection, report: Report) -> _Post:
+        """What is to be published. Raises CrossplantError: the connection is of no use any more."""
+        post = _Post([], [], [], [])
         writing = self._writing
         for index, delivery in enumerate(report.deliveries):
-            if report.held_back(index):
+            if report.failed and report.held_back(index):
                 report.settle(index, NotTried())
                 continue
             try:
                 envelope = writing.envelope(delivery)
                 if envelope.target.exchange not in self._exchanges:
                     await self._ensure_exchange(connection, envelope.target.exchange)
-                letters[index] = writing.letter(delivery, envelope)
+                post.frames.append(writing.frames(delivery, envelope))
             except Rejected as error:
                 report.settle(index, Failed(error))
-        return letters
+                continue
+            post.places.append(index)
+            post.ids.append(delivery.idempotency_key)
+            post.targets.append(envelope.target)
+        return post
 
     async def _ensure_exchange(self, connection: Connection, name: str) -> None:
         """Asked on a channel of its own: publishing to an exchange that is not there would end ours."""
@@ -159,16 +163,39 @@ class AmqpSink:
         return error
 
 
-def _settle(connection: Connection, flight: Flight, letters: Mapping[int, Letter], report: Report) -> None:
+class _Post(Struct):
+    """Messages ready to be written: their places in the report, frames, ids and targets."""
+
+    places: list[int]
+    frames: list[bytes]
+    ids: list[str]
+    targets: list[AmqpTarget]
+
+    def sent(self, report: Report) -> None:
+        """Tells the report that they are on their way."""
+        if len(self.places) == len(report.deliveries):
+            report.all_sent()
+            return
+        for index in self.places:
+            report.sent(index)
+
+
+def _settle(connection: Connection, flight: Flight, post: _Post, report: Report) -> None:
     """Settles what the broker has answered by now."""
     confirms = connection.confirms
-    for tag, (index, letter) in enumerate(letters.items(), start=flight.first):
+    if len(post.places) == len(report.deliveries) and confirms.all_taken(flight):
+        report.all_accepted(ACCEPTED)
+        confirms.land(flight)
+        return
+    for tag, index, identifier, target in zip(
+        count(flight.first), post.places, post.ids, post.targets, strict=False
+    ):
         taken = confirms.taken(tag)
         if taken is False:
             text = "the broker did not take the message (basic.nack)"
             report.settle(index, Failed(TransientError(text, code="nack")))
-        elif (reply := flight.returned.get(letter.message_id)) is not None:
-            report.settle(index, Failed(_unroutable(letter.target, reply)))
+        elif (reply := flight.returned.get(identifier)) is not None:
+            report.settle(index, Failed(_unroutable(target, reply)))
         elif taken:
             report.settle(index, ACCEPTED)
     confirms.land(flight)
