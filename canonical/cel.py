@@ -12,6 +12,7 @@ from canonical.binding import EVENT_VARIABLES, ExpressionError, Values, bind, en
 from canonical.errors import CrossplantError
 from canonical.functions import NAMES, Evaluation, Lookup
 from canonical.results import failure_text, json_value, unpacked
+from canonical.selection import Selection, selection
 from canonical.shortcut import UNKNOWN, path_of, shortcut
 from canonical.wire import Reference, references
 
@@ -53,6 +54,11 @@ class Expression:
         """The same in Python, where that is possible; it may leave a value to CEL."""
         if self._optional:  # has no plain form, but a list of it has: empty, or its value
             self._program = _compile(f"[?({source}\n)]", variables)
+
+    @cached_property
+    def selection(self) -> Selection | None:
+        """The texts at one path without which it cannot be true, if it says so plainly."""
+        return selection(self._checked.serialize())
 
     @cached_property
     def references(self) -> list[Reference]:

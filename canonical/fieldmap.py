@@ -9,6 +9,7 @@ from canonical.binding import EVENT_VARIABLES, ExpressionError, Values, bind, pl
 from canonical.cel import Expression, compile_expression
 from canonical.functions import Lookup
 from canonical.shortcut import UNKNOWN, Shortcut
+from canonical.together import Together, together
 
 __all__ = ["FieldMap"]
 
@@ -27,6 +28,8 @@ class FieldMap:
         self._drop_null, self._variables = drop_null, variables
         nodes = {name: self._compile(name, value, variables) for name, value in fields.items()}
         self._fields = [(name, node, _shortcut_of(node)) for name, node in nodes.items()]
+        self.quick = _quick_of(nodes, drop_null=drop_null)
+        """All fields at once, or UNKNOWN; None where one of them always needs CEL."""
 
     def _compile(self, name: str, value: Any, variables: tuple[str, ...]) -> Any:
         if isinstance(value, list):
@@ -45,6 +48,8 @@ class FieldMap:
         result = {}
         bound = bind(values, self._variables)
         known = plain(bound)
+        if self.quick is not None and (found := self.quick(known)) is not UNKNOWN:
+            return dict(found)
         for name, node, shortcut in self._fields:
             value = shortcut(known) if shortcut is not None else UNKNOWN
             if value is UNKNOWN:
@@ -68,3 +73,37 @@ class FieldMap:
 
 def _shortcut_of(node: Any) -> Shortcut | None:
     return node.shortcut if isinstance(node, Expression) else None
+
+
+def _quick_of(nodes: Mapping[str, Any], *, drop_null: bool) -> Together | None:
+    fields: list[tuple[str, Shortcut, tuple[str, ...]]] = []
+    for name, node in nodes.items():
+        shortcut = _quick_node(node)
+        if shortcut is None:
+            return None
+        fields.append((name, shortcut, node.path if isinstance(node, Expression) else ()))
+    return together(fields, drop_null=drop_null)
+
+
+def _quick_node(node: Any) -> Shortcut | None:
+    match node:
+        case Expression():
+            return node.shortcut
+        case FieldMap():
+            return node.quick
+        case list():
+            return _quick_list(node)
+        case _:
+            return lambda _: node
+
+
+def _quick_list(nodes: list[Any]) -> Shortcut | None:
+    entries = [entry for node in nodes if (entry := _quick_node(node)) is not None]
+    if len(entries) < len(nodes):
+        return None
+
+    def listed(values: Mapping[str, Any]) -> Any:
+        found = [entry(values) for entry in entries]
+        return UNKNOWN if any(value is UNKNOWN for value in found) else found
+
+    return listed

@@ -21,7 +21,7 @@ from typing import Any, Final
 from canonical.event import Event
 from canonical.protowire import fields, message, messages, number, text
 
-__all__ = ["UNKNOWN", "Shortcut", "path_of", "shortcut"]
+__all__ = ["TEXTS", "UNKNOWN", "Shortcut", "clean", "constant_text", "path_in", "path_of", "shortcut", "walk"]
 
 Shortcut = Callable[[Mapping[str, Any]], Any]
 """Values by variable → the result, or ``UNKNOWN``."""
@@ -41,28 +41,30 @@ _INT64: Final = 2**63
 def shortcut(serialized: bytes) -> Shortcut | None:
     """The closure of a serialized CheckedExpr, whose results are scalars; None when only CEL can do it."""
     expr = message(message(serialized, 2), 4)
-    if path := _path(expr):
-        return _walk(*path)
+    if path := path_in(expr):
+        return walk(*path)
+    if (test := _is_text(expr)) is not None:
+        return test
     node = _node(expr)
     return None if node is None else _sure(node)
 
 
 def path_of(serialized: bytes) -> tuple[str, ...]:
-    """The names of a serialized CheckedExpr that is a mere path; empty for anything else."""
-    return _path(message(message(serialized, 2), 4))
+    """The names of a serialized CheckedExpr that is a mere path, ``data.order``; empty for anything else."""
+    return path_in(message(message(serialized, 2), 4))
 
 
-def _path(expr: bytes) -> tuple[str, ...]:
-    """The names of a mere path, ``data.order``; empty for anything else."""
+def path_in(expr: bytes) -> tuple[str, ...]:
+    """The same of an Expr."""
     if variable := message(expr, 4):
         return (text(variable, 1),)
     selection = message(expr, 5)
-    operand = _path(message(selection, 1)) if selection and not number(selection, 3) else ()
+    operand = path_in(message(selection, 1)) if selection and not number(selection, 3) else ()
     return (*operand, text(selection, 2)) if operand else ()
 
 
-def _walk(variable: str, *steps: str) -> Shortcut:
-    """A path, in one go: most fields of most mappings are just that."""
+def walk(variable: str, *steps: str) -> Shortcut:
+    """The closure of a path, in one go: most fields of most mappings are just that."""
     if len(steps) == 1:
         return _field_of(variable, steps[0])
 
@@ -77,7 +79,7 @@ def _walk(variable: str, *steps: str) -> Shortcut:
             value = value.get(step, UNKNOWN)
         kind = type(value)
         if kind is str:
-            return value if (value.isascii() and "\0" not in value) or _clean(value) else UNKNOWN
+            return value if (value.isascii() and "\0" not in value) or clean(value) else UNKNOWN
         if kind is float:
             return value if isfinite(value) else UNKNOWN
         if kind is int:
@@ -94,7 +96,7 @@ def _sure(node: Shortcut) -> Shortcut:
         value = node(values)
         kind = type(value)
         if kind is str:
-            return value if _clean(value) else UNKNOWN
+            return value if clean(value) else UNKNOWN
         if kind is float:
             return value if isfinite(value) else UNKNOWN
         if kind is int:
@@ -104,7 +106,7 @@ def _sure(node: Shortcut) -> Shortcut:
     return result
 
 
-def _clean(value: str) -> bool:
+def clean(value: str) -> bool:
     """Whether CEL takes the text: not with U+0000, nor with half of a surrogate pair."""
     if "\0" in value:
         return False
@@ -146,7 +148,7 @@ def _field_of(variable: str, name: str) -> Shortcut:
             value = _attribute(owner, name) if type(owner) is Event else UNKNOWN
         kind = type(value)
         if kind is str:
-            return value if (value.isascii() and "\0" not in value) or _clean(value) else UNKNOWN
+            return value if (value.isascii() and "\0" not in value) or clean(value) else UNKNOWN
         if kind is float:
             return value if isfinite(value) else UNKNOWN
         if kind is int:
@@ -156,18 +158,19 @@ def _field_of(variable: str, name: str) -> Shortcut:
     return field
 
 
-_TEXTS: Final = frozenset(
+TEXTS: Final = frozenset(
     {
         *("id", "source", "type", "subject", "datacontenttype", "dataschema", "plantid", "domain"),
         *("partitionkey", "sequence", "correlationid", "causationid", "severity", "dataref", "traceparent"),
         *("correctsid", "srcmsgid"),
     }
 )
+"""Attributes of an event that are text."""
 
 
 def _attribute(event: Event, name: str) -> Any:
     """An attribute that is text, or the data, as the event's JSON has them: what is None is not there."""
-    if name == "data" or name in _TEXTS:
+    if name == "data" or name in TEXTS:
         value = getattr(event, name)
         return UNKNOWN if value is None else value
     return UNKNOWN
@@ -195,6 +198,12 @@ def _literal(body: bytes) -> Any:
             case _:
                 return UNKNOWN
     return UNKNOWN
+
+
+def constant_text(expr: bytes) -> str | None:
+    """The text that an Expr is, when it is one that CEL takes."""
+    value = _literal(message(expr, 3))
+    return value if type(value) is str and clean(value) else None
 
 
 def _variable(name: str) -> Shortcut:
@@ -241,10 +250,31 @@ def _comparable(left: Any, right: Any) -> bool:
     if kind is not type(right):
         return False
     if kind is str:
-        return _clean(left) and _clean(right)
+        return clean(left) and clean(right)
     if kind is int:
         return bool(-_INT64 <= left < _INT64 and -_INT64 <= right < _INT64)
     return bool(kind is float and isfinite(left) and isfinite(right))
+
+
+def _is_text(expr: bytes) -> Shortcut | None:
+    """``data.status == 'good'``, the most frequent condition, without a call for each part of it."""
+    call = message(expr, 6)
+    sides = messages(call, 3)
+    if text(call, 2) not in ("_==_", "_!=_") or len(sides) != 2:
+        return None
+    path, other = path_in(sides[0]), constant_text(sides[1])
+    if len(path) != 2 or path[0] == "event" or other is None:
+        return None
+    (variable, step), equal = path, text(call, 2) == "_==_"
+
+    def compared(values: Mapping[str, Any]) -> Any:
+        owner = values.get(variable)
+        value = owner.get(step) if type(owner) is dict else None
+        if type(value) is not str or not clean(value):
+            return UNKNOWN
+        return (value == other) is equal
+
+    return compared
 
 
 def _equality(equal: bool, left: Shortcut, right: Shortcut) -> Shortcut:
@@ -304,7 +334,7 @@ def _size(operand: Shortcut) -> Shortcut:
     def counted(values: Mapping[str, Any]) -> Any:
         value = operand(values)
         if type(value) is str:
-            return len(value) if _clean(value) else UNKNOWN
+            return len(value) if clean(value) else UNKNOWN
         return len(value) if type(value) in (list, dict) else UNKNOWN
 
     return counted
@@ -320,7 +350,7 @@ def _membership(element: Shortcut | None, listed: bytes) -> Shortcut | None:
 
     def contained(values: Mapping[str, Any]) -> Any:
         value = element(values)
-        return value in texts if type(value) is str and _clean(value) else UNKNOWN
+        return value in texts if type(value) is str and clean(value) else UNKNOWN
 
     return contained
 

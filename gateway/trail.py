@@ -15,6 +15,7 @@ from deadletter import store as dead_letters
 from deadletter.entry import DeadLetter
 from gateway.hub import Hub
 from router.engine import Engine
+from router.spans import Span, receipt_of
 
 __all__ = ["State", "Trail", "read"]
 
@@ -44,7 +45,7 @@ class Trail(Struct, kw_only=True):
 class _Detail(Struct, array_like=True):
     """What a row of ``deliveries`` holds (router.journal.sqlite)."""
 
-    delivered: list[tuple[int, str]]
+    delivered: list[Span]
     attempts: dict[int, int]
 
 
@@ -136,10 +137,10 @@ def _delivered(transaction: Transaction, route: str, position: int) -> Trail | N
         )
         for _, _, at, detail in rows:
             known = _details.decode(detail)
-            for delivered, receipt in known.delivered:
-                if delivered == position:
-                    attempts = known.attempts.get(position, 1)
-                    return Trail(route=route, state="delivered", at=at, attempts=attempts, receipt=receipt)
+            receipt = receipt_of(known.delivered, position)
+            if receipt is not None:
+                attempts = known.attempts.get(position, 1)
+                return Trail(route=route, state="delivered", at=at, attempts=attempts, receipt=receipt)
         if len(rows) < _AT_ONCE:
             return None
         before = (int(rows[-1][0]), int(rows[-1][1]))

@@ -9,21 +9,27 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import apsw
 
 from canonical.errors import CrossplantError
+from canonical.event import Event
 from canonical.ports import Recorded
 from canonical.spec import Log
+from router.audience import Audience
 from router.journal import Journal
 from router.routes import Route
 
 __all__ = ["Dispatcher", "Feed"]
 
 _RETRY_S = 1.0
+RECENT_EVENTS = 10_000
+"""So far back a route may be and still get its events from memory, which all routes share."""
 BUFFER_EVENTS = 2000
-"""Events that wait in memory per route; beyond, the route reads from the journal."""
+"""Events that wait in memory for one route that is further back; it reads the rest from the journal."""
+
+_MOST_AUDIENCES = 10_000
 
 
 class Feed:
@@ -64,15 +70,32 @@ class Feed:
             return
         if before < self._reached:  # it read a commit of which the loop had not been told yet
             recorded = [item for item in recorded if item.position > self._reached]
-        if len(self._buffer) + len(recorded) > BUFFER_EVENTS:
-            self._live, self._reached = False, max(before, self._reached)
+        if self._buffer and recorded and recorded[-1].position - self._buffer[0].position > RECENT_EVENTS:
+            self._reached = max(before, self._reached)
+            self._lag()
             return
         self._buffer.extend(recorded)
         self.wake()
 
+    def recent(self, head: int) -> None:
+        """Begins to lag when what waits is too old to be kept in memory."""
+        if self._live and self._buffer and head - self._buffer[0].position > RECENT_EVENTS:
+            self._reached = max(head, self._reached)
+            self._lag()
+
+    def _lag(self) -> None:
+        self._live = False
+        while len(self._buffer) > BUFFER_EVENTS:
+            self._buffer.pop()
+            self._reached = self._buffer[-1].position
+
     def take(self, limit: int) -> list[Recorded]:
         """Up to ``limit`` events, at once; wakes its owner later when there are more."""
-        taken = [self._buffer.popleft() for _ in range(min(limit, len(self._buffer)))]
+        if limit >= len(self._buffer):
+            taken = list(self._buffer)
+            self._buffer.clear()
+        else:
+            taken = [self._buffer.popleft() for _ in range(limit)]
         if not self._live and self._loading is None and len(self._buffer) < BUFFER_EVENTS // 2:
             self._loading = asyncio.get_running_loop().create_task(self._load())
         return taken
@@ -100,7 +123,8 @@ class Dispatcher:
     def __init__(self, journal: Journal, log: Log) -> None:
         self._journal, self._log = journal, log
         self._feeds: list[Feed] = []
-        self._by_type: dict[str, list[Feed]] = {}
+        self._audiences: dict[tuple[str, str | None], Audience[Feed]] = {}
+        self._trimmed = 0
         journal.subscribe(self._committed)
 
     @property
@@ -112,16 +136,13 @@ class Dispatcher:
         """A feed of what comes after a position."""
         feed = Feed(route, self, after)
         self._feeds.append(feed)
-        for name in route.types:
-            self._by_type.setdefault(name, []).append(feed)
+        self._audiences.clear()
         return feed
 
     def drop(self, feed: Feed) -> None:
         """Forgets a feed."""
         self._feeds.remove(feed)
-        for feeds in self._by_type.values():
-            if feed in feeds:
-                feeds.remove(feed)
+        self._audiences.clear()
 
     async def events(self, after: int, route: Route) -> tuple[list[Recorded], int]:
         """What a lagging route reads; a disk that cannot be read is asked again until it can."""
@@ -134,11 +155,36 @@ class Dispatcher:
 
     def _committed(self, recorded: Sequence[Recorded]) -> None:
         """Called in the loop with each commit's events."""
-        wanted: dict[int, tuple[Feed, list[Recorded]]] = {}
-        for item in recorded:
-            for feed in self._by_type.get(item.event.type, ()):
-                if feed.route.takes(item.event):
-                    wanted.setdefault(id(feed), (feed, []))[1].append(item)
-        before = recorded[0].position - 1
-        for feed, items in wanted.values():
+        wanted: dict[Feed, list[Recorded]] = {}
+        for alike in _runs(recorded):
+            self._audience(alike[0].event).hand_out(alike, wanted)
+        before, head = recorded[0].position - 1, recorded[-1].position
+        for feed, items in wanted.items():
             feed.offer(items, before)
+        if head - self._trimmed >= BUFFER_EVENTS:
+            self._trimmed = head
+            for feed in self._feeds:
+                feed.recent(head)
+
+    def _audience(self, event: Event) -> Audience[Feed]:
+        """Who may want events of this type and plant; kept, since there are few of both."""
+        place = (event.type, event.plantid)
+        found = self._audiences.get(place)
+        if found is None:
+            if len(self._audiences) >= _MOST_AUDIENCES:
+                self._audiences.clear()
+            feeds = [(feed, feed.route.selection) for feed in self._feeds if feed.route.takes(event)]
+            found = self._audiences[place] = Audience(feeds)
+        return found
+
+
+def _runs(recorded: Sequence[Recorded]) -> Iterator[Sequence[Recorded]]:
+    """Events in a row of one type and plant."""
+    first = 0
+    kind, plant = recorded[0].event.type, recorded[0].event.plantid
+    for at, item in enumerate(recorded):
+        event = item.event
+        if event.type != kind or event.plantid != plant:
+            yield recorded[first:at]
+            first, kind, plant = at, event.type, event.plantid
+    yield recorded[first:] if first else recorded

@@ -10,13 +10,13 @@ from __future__ import annotations
 import asyncio
 import random
 import time
-from collections import OrderedDict, deque
-from collections.abc import Callable, Iterator, Sequence
+from collections import deque
+from collections.abc import Callable, Coroutine, Iterable, Iterator, Sequence
 from datetime import datetime
 
 from canonical.errors import CrossplantError, PermanentError, Stage, TransientError
 from canonical.event import Event
-from canonical.ports import Accepted, Delivery, Failed, NotTried, Sink, SinkOutcome, Unknown
+from canonical.ports import Accepted, Delivery, Failed, NotTried, Recorded, Sink, SinkOutcome, Unknown
 from canonical.spec import Log, SinkTraits
 from router.breaker import Breaker
 from router.crosswalk import Crosswalk
@@ -25,6 +25,7 @@ from router.failpoint import failpoint
 from router.handover import Handover
 from router.journal import Journal, Settlement
 from router.lanekeeper import LaneKeeper
+from router.making import Made, Maker
 from router.ratelimit import Share
 from router.recoverability import (
     DeadLetterIt,
@@ -39,7 +40,9 @@ from router.recoverability import (
     decide,
 )
 from router.routes import Route
+from router.spans import spans
 from router.status import Observer, RouteStatus
+from router.window import Part, Window
 from router.work import Work
 
 __all__ = ["Engine"]
@@ -47,6 +50,8 @@ __all__ = ["Engine"]
 WINDOW_EVENTS = 2000
 """Events of a route taken and not settled; after a crash at most so many are delivered again."""
 _IDLE_S = 5.0
+_AT_ONCE = 500  # events that are looked at before the loop's other tasks have their turn
+_ACCEPTED = Accepted()
 
 
 class Engine:
@@ -78,11 +83,12 @@ class Engine:
         self._deferred: dict[str, deque[Work]] = {}
         self._busy: set[str] = set()
         self._returned: list[Work] = []
-        self._open: OrderedDict[int, Event] = OrderedDict()
+        self._window = Window()
+        self._maker = Maker(route)
         self._sends: set[asyncio.Task[None]] = set()
         self._on_their_way = 0
-        self._delivered: list[tuple[int, str]] = []
-        self._delivered_events: list[Event] = []
+        self._delivered: list[Recorded] = []
+        self._receipts: dict[int, str] = {}
         self._attempts: dict[int, int] = {}
         self._cursor = 0
         self._wake = asyncio.Event()
@@ -133,7 +139,7 @@ class Engine:
 
     def waiting_events(self) -> Iterator[Event]:
         """What it has taken or buffered and not settled, oldest first."""
-        yield from self._open.values()
+        yield from self._window.events()
         for item in self.feed.waiting:
             yield item.event
 
@@ -141,7 +147,8 @@ class Engine:
     def status(self) -> RouteStatus:
         """A snapshot."""
         since = self.breaker.paused_since
-        oldest = next(iter(self._open.values()), None)
+        open_one = self._window.oldest
+        oldest = open_one[1] if open_one else None
         if oldest is None and self.feed.waiting:
             oldest = self.feed.waiting[0].event
         return RouteStatus(
@@ -151,7 +158,7 @@ class Engine:
             paused_for_s=None if since is None else time.monotonic() - since,
             probe_in_s=self.breaker.probe_in_s,
             cursor=self._cursor,
-            waiting=len(self._open) + len(self.feed.waiting),
+            waiting=self._window.open + len(self.feed.waiting),
             in_flight=self._on_their_way,
             lagging=self.feed.lagging,
             oldest_at=oldest.recordedtime if oldest else None,
@@ -160,17 +167,29 @@ class Engine:
     # ── taking ───────────────────────────────────────────────────────────────────────────────────
 
     def _take(self) -> bool:
-        taken = self.feed.take(WINDOW_EVENTS - len(self._open))
+        """For a sink that is sent one delivery per key at a time; others get theirs by the run."""
+        taken = self.feed.take(0 if self._traits.ordered else WINDOW_EVENTS - self._window.open)
+        if not taken:
+            return False
+        part = self._window.take(taken)
+        for item in taken if self.keeper.clear else self._free(taken, part):
+            self._ready.append(self._work(item, part))
+        return True
+
+    def _work(self, item: Recorded, part: Part) -> Work:
+        return Work(item.position, item.event, self.route.key(item.event), part=part)
+
+    def _free(self, taken: Iterable[Recorded], part: Part) -> list[Recorded]:
+        """Those that need not wait; what is held is settled, and what is blocked goes into its lane."""
+        free = []
         for item in taken:
-            self._open[item.position] = item.event
-            work = Work(item.position, item.event, self.route.key(item.event))
             if self.keeper.holds(item.position):
-                self.settled(work)
-            elif self.keeper.blocks(work.key):
-                self.keeper.behind(work)
+                part.settle_one(item.position)
+            elif self.keeper.blocks(self.route.key(item.event)):
+                self.keeper.behind(self._work(item, part))
             else:
-                self._ready.append(work)
-        return bool(taken)
+                free.append(item)
+        return free
 
     def again(self, work: Work) -> None:
         """Puts work of a lane at the front."""
@@ -181,22 +200,73 @@ class Engine:
 
     def _start(self) -> bool:
         """Starts what may be sent now; returns whether it stopped only to let others run."""
-        budget = 500
-        while budget > 0 and self._ready:
+        budget = _AT_ONCE
+        while budget > 0 and self._has_something():
             if self._traits.ordered and self._sends:
                 return False
-            room = self.breaker.room(self._on_their_way)
-            if room <= 0:
+            before = self._on_their_way
+            size = min(self.breaker.room(before), self._traits.max_batch, budget)
+            if size <= 0:
                 return False
-            batch, looked = self._batch(min(room, self._traits.max_batch), budget)
-            self.breaker.sent(len(batch))
+            looked = self._send_ready(size, budget) if self._ready else self._send_run(size)
+            self.breaker.sent(self._on_their_way - before)
+            if not looked:
+                return False
             budget -= looked
-            if batch:
-                self._on_their_way += len(batch)
-                task = asyncio.get_running_loop().create_task(self._send(batch))
-                self._sends.add(task)
-                task.add_done_callback(self._sent)
-        return bool(self._ready) and budget <= 0
+        return budget <= 0 and self._has_something()
+
+    def _has_something(self) -> bool:
+        """Whether something waits to be sent; an ordered sink takes it from the buffer."""
+        return bool(self._ready or (self._traits.ordered and not self._draining and self.feed.waiting))
+
+    def _launch(self, sending: Coroutine[None, None, None], deliveries: int) -> None:
+        self._on_their_way += deliveries
+        task = asyncio.get_running_loop().create_task(sending)
+        self._sends.add(task)
+        task.add_done_callback(self._sent)
+
+    def _send_ready(self, size: int, budget: int) -> int:
+        batch, looked = self._batch(size, budget)
+        if batch:
+            self._launch(self._send(batch), len(batch))
+        return looked
+
+    def _send_run(self, size: int) -> int:
+        """Events in a row as one call, for a sink that keeps their order; returns how many were taken.
+
+        Nothing is kept per event unless something is wrong with one. It is only asked when nothing is on
+        its way and nothing that was taken earlier is left to be sent, so no key is overtaken.
+        """
+        taken = self.feed.take(min(size, WINDOW_EVENTS - self._window.open))
+        if not taken:
+            return 0
+        part = self._window.take(taken)
+        free = taken if self.keeper.clear else self._free(taken, part)
+        made = self._maker.make(free, self._crosswalk())
+        whole = made.error is None and len(free) == len(taken)
+        if not whole:
+            self._part_ways(part, free, made)
+        if made.deliveries:
+            self._launch(self._send_made(made, part, whole=whole), len(made.deliveries))
+        elif whole:
+            part.settle()
+        return len(taken)
+
+    def _part_ways(self, part: Part, free: Sequence[Recorded], made: Made) -> None:
+        """Of a run that is no whole any more: what is excluded, what failed, and what comes after it."""
+        if made.error is None:
+            self._pass_over(part, (item.position for item in free), made)
+            return
+        self._pass_over(part, (item.position for item in free[: made.looked - 1]), made)
+        self._ready.extend(self._work(item, part) for item in free[made.looked :])
+        self._failed(self._work(free[made.looked - 1], part), Failure(made.error))
+
+    @staticmethod
+    def _pass_over(part: Part, looked: Iterable[int], made: Made) -> None:
+        wanted = {item.position for item in made.recorded}
+        for position in looked:
+            if position not in wanted:
+                part.settle_one(position)
 
     def _batch(self, size: int, budget: int) -> tuple[list[tuple[Work, Delivery]], int]:
         batch: list[tuple[Work, Delivery]] = []
@@ -231,10 +301,34 @@ class Engine:
         outcomes = await self._handover.deliver(batch)
         failpoint("engine.after_send")
         self._on_their_way -= len(batch)
-        for (work, _), outcome in zip(batch, outcomes, strict=True):
+        self._conclude_all(zip((work for work, _ in batch), outcomes, strict=True))
+
+    async def _send_made(self, made: Made, part: Part, *, whole: bool) -> None:
+        failpoint("engine.before_send")
+        outcomes = await self._handover.send(made.deliveries)
+        failpoint("engine.after_send")
+        self._on_their_way -= len(outcomes)
+        if whole and outcomes.count(_ACCEPTED) == len(outcomes):
+            self._alive(len(outcomes))
+            self._delivered += made.recorded
+            part.settle()
+            return
+        if whole:
+            self._pass_over(part, [position for position, _ in part], made)
+        works = [self._work(item, part) for item in made.recorded]
+        self._conclude_all(zip(works, outcomes, strict=True))
+
+    def _conclude_all(self, concluded: Iterable[tuple[Work, SinkOutcome]]) -> None:
+        for work, outcome in concluded:
             self._concluded(work, outcome)
         self._ready.extendleft(reversed(self._returned))
         self._returned = []
+
+    def _alive(self, answers: int) -> None:
+        if self.breaker.alive(answers):
+            self._log.info("route_resumed", route=self.route.name)
+            if answers > 1:
+                self.breaker.alive(answers - 1)
 
     def _sent(self, task: asyncio.Task[None]) -> None:
         """Wakes ``run`` only once the task counts no more: an ordered sink takes one call at a time."""
@@ -244,10 +338,10 @@ class Engine:
     def _concluded(self, work: Work, outcome: SinkOutcome) -> None:
         match outcome:
             case Accepted(receipt):
-                if self.breaker.alive():
-                    self._log.info("route_resumed", route=self.route.name)
-                self._delivered.append((work.position, receipt))
-                self._delivered_events.append(work.event)
+                self._alive(1)
+                self._delivered.append(Recorded(work.position, work.event))
+                if receipt:
+                    self._receipts[work.position] = receipt
                 if work.attempts:
                     self._attempts[work.position] = work.attempts + 1
                 self._finished(work)
@@ -271,11 +365,12 @@ class Engine:
     @property
     def idle(self) -> bool:
         """Whether nothing but lanes has something to send, and nothing is on its way."""
-        return not self._ready and not self._on_their_way
+        return not self._has_something() and not self._on_their_way
 
     def settled(self, work: Work) -> None:
         """The cursor may pass it."""
-        self._open.pop(work.position, None)
+        if work.part is not None:
+            work.part.settle_one(work.position)
 
     def _release_key(self, key: str) -> None:
         self._busy.discard(key)
@@ -374,22 +469,25 @@ class Engine:
 
     def _settle(self) -> None:
         """Hands the cursor and the deliveries to the journal, which writes them with its next commit."""
-        cursor = next(iter(self._open)) - 1 if self._open else self.feed.passed
+        oldest = self._window.oldest
+        cursor = oldest[0] - 1 if oldest else self.feed.passed
         if cursor <= self._cursor and not self._delivered:
             return
         failpoint("engine.before_settle")
         self._cursor = max(cursor, self._cursor)
         now, measured = self._clock(), None
-        if self._delivered_events:
-            measured = self._observer.delivered(self.route.name, self._delivered_events, now)
+        delivered, self._delivered = self._delivered, []
+        if delivered:
+            events = [item.event for item in delivered]
+            measured = self._observer.delivered(self.route.name, events, now)
         self._journal.settle(
             Settlement(
                 route=self.route.name,
                 position=self._cursor,
-                delivered=self._delivered,
+                delivered=spans([item.position for item in delivered], self._receipts),
                 attempts=self._attempts,
                 measured=measured,
                 at=now.timestamp(),
             )
         )
-        self._delivered, self._delivered_events, self._attempts = [], [], {}
+        self._receipts, self._attempts = {}, {}

@@ -12,7 +12,7 @@ import os
 import signal
 from pathlib import Path
 
-__all__ = ["NAMES", "failpoint"]
+__all__ = ["NAMES", "armed", "failpoint"]
 
 NAMES = (
     "ingest.before_commit",
@@ -30,6 +30,11 @@ NAMES = (
 
 _name, _, _count = os.environ.get("CROSSPLANT_FAILPOINT", "").partition(":")
 _left = {_name: int(_count or 1)} if _name else {}
+
+
+def armed(name: str) -> bool:
+    """Whether it may end the process here: a loop that asks once need not pass it for every event."""
+    return name in _left
 
 
 def failpoint(name: str) -> None:

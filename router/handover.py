@@ -27,7 +27,7 @@ class Handover:
         """One outcome per delivery, in order."""
         known = {work.position: await self._ask(delivery) for work, delivery in batch if work.lookup}
         to_send = [delivery for work, delivery in batch if known.get(work.position) is None]
-        sent = iter(await self._send(to_send) if to_send else [])
+        sent = iter(await self.send(to_send) if to_send else [])
         return [known.get(work.position) or next(sent) for work, _ in batch]
 
     async def _ask(self, delivery: Delivery) -> SinkOutcome | None:
@@ -41,7 +41,8 @@ class Handover:
             return Unknown(TransientError("the look-up was not answered", code="lookup_timeout"))
         return Unknown(found.error) if isinstance(found, Failed) else found
 
-    async def _send(self, deliveries: Sequence[Delivery]) -> list[SinkOutcome]:
+    async def send(self, deliveries: Sequence[Delivery]) -> list[SinkOutcome]:
+        """One outcome per delivery, in order."""
         try:
             async with asyncio.timeout(SEND_DEADLINE_S):
                 outcomes = list(await self._sink.send(deliveries))
@@ -56,5 +57,7 @@ class Handover:
             )
             outcomes = [Unknown(failed)] * len(deliveries)
         missing = len(deliveries) - len(outcomes)
+        if not missing:
+            return outcomes
         silent = Unknown(TransientError("the sink did not say what became of it", code="no_outcome"))
         return outcomes[: len(deliveries)] + [silent] * missing

@@ -107,6 +107,11 @@ class LaneKeeper:
 
     # ── what the engine asks ─────────────────────────────────────────────────────────────────────
 
+    @property
+    def clear(self) -> bool:
+        """Whether no key is blocked and no position held: nobody needs to be asked about."""
+        return not self._lanes and not self._held
+
     def holds(self, position: int) -> bool:
         """Whether it went into a lane, or arrived, before a crash kept the cursor from passing it."""
         if position not in self._held:

@@ -6,10 +6,9 @@ so that an event which the route does not want never parks for an unknown code.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from functools import cache
-from hashlib import blake2b
 from typing import Any, Literal
 
 from msgspec import Struct, structs
@@ -18,9 +17,11 @@ from canonical import catalogue
 from canonical.event import Event, to_json
 from canonical.expression import Expression, FieldMap, Template, Values, bind
 from canonical.ports import Delivery, Formatter
+from canonical.selection import Selection
 from config.mapping import Function
 from config.packages import PACKAGE
 from router.crosswalk import Crosswalk
+from router.idempotency import idempotency_key
 from router.journal import Header
 from router.packages import factor
 from router.paths import replace_at
@@ -93,6 +94,18 @@ class Route(Struct, frozen=True, kw_only=True):
         """Type and plant; the condition comes later."""
         return event.type in self.types and (not self.plants or (event.plantid or "-") in self.plants)
 
+    @property
+    def selection(self) -> Selection | None:
+        """What its condition selects by. None where it reads a code, which is translated first."""
+        found = self.when.selection if self.when is not None else None
+        if found is None:
+            return None
+        for codes in self.inbound.values():
+            fields = [field for kind in self.types for field, _ in codes.domains(kind)]
+            if _touches(found.path, fields):
+                return None
+        return found
+
     def key(self, event: Event) -> str:
         """Deliveries with one key keep their order; without an order each event is its own key."""
         ordered = self.order == "key" if self.order else catalogue.get(event.type).ordered
@@ -137,12 +150,8 @@ class Route(Struct, frozen=True, kw_only=True):
         codes = self.inbound.get(event.source)
         if codes is None:
             return False
-        read = [reference.path for reference in expression.references]
-        return any(
-            path == field or field.startswith((f"{path}.", f"{path}[]")) or path == "event"
-            for path in read
-            for field, _ in codes.domains(event.type)
-        )
+        fields = [field for field, _ in codes.domains(event.type)]
+        return any(_touches(reference.path, fields) for reference in expression.references)
 
     def _translator(
         self, event: Event, crosswalk: Crosswalk
@@ -184,6 +193,13 @@ class Route(Struct, frozen=True, kw_only=True):
         return lookup
 
 
+def _touches(path: str, fields: Sequence[str]) -> bool:
+    """Whether who reads a path sees one of these fields."""
+    return any(
+        path == field or field.startswith((f"{path}.", f"{path}[]")) or path == "event" for field in fields
+    )
+
+
 def _bound(event: Event) -> Values:
     """What expressions see of an event, converted once for all of them, if one needs that."""
     return bind({"event": event, "data": event.data})
@@ -197,9 +213,3 @@ def _expand(value: Any, values: Values) -> Any:
     if isinstance(value, Mapping):
         return {name: _expand(entry, values) for name, entry in value.items()}
     return value
-
-
-def idempotency_key(route: str, event: Event) -> str:
-    """The same for every attempt of this event on this route, over restarts: ``route:26 hex digits``."""
-    digest = blake2b(f"{event.source}\0{event.id}".encode(), digest_size=13).hexdigest()
-    return f"{route}:{digest}"

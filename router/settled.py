@@ -14,6 +14,7 @@ import msgspec
 from msgspec import Raw, Struct
 
 from canonical.ports import Transaction
+from router.spans import Span, positions
 
 __all__ = ["beyond", "out_of_lanes"]
 
@@ -25,7 +26,7 @@ same idempotency key."""
 class _Detail(Struct, array_like=True):
     """What a row of ``deliveries`` holds (router.journal.sqlite)."""
 
-    delivered: list[tuple[int, str]]
+    delivered: list[Span]
     attempts: Raw
     measured: Raw = Raw()
     cursor: int | None = None
@@ -43,7 +44,7 @@ def beyond(transaction: Transaction, route: str, cursor: int) -> set[int]:
         position
         for _, detail in _newest(transaction, route, cursor + 1, 2**62)
         if detail.cursor is not None and detail.cursor <= cursor
-        for position, _ in detail.delivered
+        for position in positions(detail.delivered)
         if position > cursor
     }
 
@@ -55,10 +56,10 @@ def out_of_lanes(transaction: Transaction, route: str) -> list[tuple[str, int, i
     )
     if not rows:
         return []
-    positions = [int(row[1]) for row in rows]
+    wanted = [int(row[1]) for row in rows]
     delivered: dict[int, float] = {}
-    for at, detail in _newest(transaction, route, min(positions), max(positions)):
-        for position, _ in detail.delivered:
+    for at, detail in _newest(transaction, route, min(wanted), max(wanted)):
+        for position in positions(detail.delivered):
             delivered[position] = max(at, delivered.get(position, 0.0))
     return [
         (key, position, letter)

@@ -6,6 +6,7 @@ from msgspec import Struct
 
 from canonical.errors import CrossplantError
 from canonical.event import Event
+from router.window import Part
 
 __all__ = ["Work"]
 
@@ -15,7 +16,7 @@ class Work(Struct, gc=False):
 
     ``promoted``: it waited for its key and is next. ``first_failed_s``: the breaker's open time at
     its first failure. ``lookup``: an earlier attempt may have arrived. ``alone``: a paused route is
-    probed with it, since there is nothing else.
+    probed with it, since there is nothing else. ``part``: what it was taken with; None from a lane.
     """
 
     position: int
@@ -30,3 +31,4 @@ class Work(Struct, gc=False):
     dead_letter: int | None = None
     entered_at: float = 0.0
     error: CrossplantError | None = None
+    part: Part | None = None

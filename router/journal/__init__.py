@@ -14,6 +14,7 @@ from canonical.errors import Invalid, TransientError
 from canonical.event import Event
 from canonical.ledger import Earlier, FileEntry, InterchangeEntry
 from canonical.ports import Outcome, RawMessage, Recorded, Store, Transaction
+from router.spans import Span
 
 __all__ = [
     "Claim",
@@ -86,13 +87,13 @@ class Header(Struct, frozen=True, kw_only=True):
 class Settlement(Struct, frozen=True, kw_only=True):
     """What a route finished: its cursor, and the deliveries since the last settlement.
 
-    ``delivered`` are positions with their receipts, ``attempts`` those that took more than one,
+    ``delivered``: see ``router.spans``; ``attempts`` are those of positions that took more than one,
     ``measured`` is what the observer made of them, kept with them as it is.
     """
 
     route: str
     position: int
-    delivered: Sequence[tuple[int, str]] = ()
+    delivered: Sequence[Span] = ()
     attempts: Mapping[int, int] = field(default_factory=dict)
     measured: object = None
     at: float = 0.0

@@ -26,6 +26,7 @@ from router.journal.retention import Retention
 from router.journal.schema import prepare
 from router.journal.taking import take
 from router.journal.writer import Writer
+from router.spans import reach
 
 __all__ = ["SQLiteJournal"]
 
@@ -311,8 +312,8 @@ def _lock(folder: Path) -> int:
 
 
 def _delivery_row(settlement: Settlement) -> tuple[Any, ...]:
-    positions = [position for position, _ in settlement.delivered]
+    first, last = reach(settlement.delivered)
     detail = msgspec.msgpack.encode(
         (settlement.delivered, settlement.attempts, settlement.measured, settlement.position)
     )
-    return settlement.route, min(positions), max(positions), settlement.at, detail
+    return settlement.route, first, last, settlement.at, detail

@@ -16,6 +16,8 @@ from typing import Any
 
 import msgspec
 
+from router.spans import positions
+
 __all__ = ["Truth", "check", "read"]
 
 
@@ -57,7 +59,7 @@ def read(folder: Path) -> Truth:
                     happened_at=_seconds(event["time"]),
                 )
         for route, at, detail in file.execute("SELECT route, at, detail FROM deliveries ORDER BY id"):
-            for position, _ in msgspec.msgpack.decode(detail)[0]:
+            for position in positions(msgspec.msgpack.decode(detail)[0]):
                 assert (route, position) not in delivered, f"{route} {position} is settled twice"
                 delivered[route, position] = at
         failed = {

@@ -226,7 +226,10 @@ async def test_lanes_and_cursor_survive_a_restart(tmp_path: Path) -> None:
         assert again.numbers == [7, 2, 4, 6]
 
 
-async def test_a_lagging_route_catches_up_from_the_journal(tmp_path: Path) -> None:
+async def test_a_lagging_route_catches_up_from_the_journal(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("router.dispatch.RECENT_EVENTS", 1500)
     gate = asyncio.Event()
 
     async def wait(_: Delivery) -> SinkOutcome:
