@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Depends, Path, Query, Request
@@ -22,9 +23,10 @@ from gateway.api.answers import (
 )
 from gateway.auth import OPERATE, READ, STEWARD, Principal, forbidden, hub_of, require
 from gateway.exceptions import Note, Task
+from gateway.hub import Hub
 from gateway.problems import Problem
 
-__all__ = ["api"]
+__all__ = ["api", "seen_tasks", "sees_task"]
 
 api = APIRouter(tags=["exceptions"], responses=ERRORS)
 
@@ -77,13 +79,9 @@ async def exceptions(
     if cursor is not None:
         priority, due_at, identifier = from_cursor(cursor, int, float, int)
         after = priority, due_at, identifier
-    found: list[Task] = []
-    while len(found) <= limit:
-        read = await hub.exceptions.page(filters, open_only=status == "open", after=after, limit=limit + 1)
-        found += [task for task in read if _sees(principal, task)]
-        if len(read) <= limit:
-            break
-        after = read[-1].priority, read[-1].due_at, read[-1].id
+    found = await seen_tasks(
+        hub, principal, filters, open_only=status == "open", after=after, limit=limit + 1
+    )
     more, found = len(found) > limit, found[:limit]
     following = as_cursor(found[-1].priority, found[-1].due_at, found[-1].id) if more else None
     return page(request, [_shown(task) for task in found], following)
@@ -139,12 +137,32 @@ async def resolve(request: Request, principal: Actor, number: Number) -> Respons
 
 async def _one(request: Request, principal: Principal, number: int) -> tuple[Task, list[Note]]:
     task, notes = await hub_of(request).exceptions.show(number)
-    if not _sees(principal, task):
+    if not sees_task(principal, task):
         raise forbidden("the exception is of a plant that is not the key's")
     return task, notes
 
 
-def _sees(principal: Principal, task: Task) -> bool:
+async def seen_tasks(
+    hub: Hub,
+    principal: Principal,
+    filters: Mapping[str, object],
+    *,
+    open_only: bool = True,
+    after: tuple[int, float, int] | None = None,
+    limit: int,
+) -> list[Task]:
+    """The most urgent that may be seen; those of other plants are passed over."""
+    found: list[Task] = []
+    while len(found) < limit:
+        read = await hub.exceptions.page(filters, open_only=open_only, after=after, limit=limit)
+        found += [task for task in read if sees_task(principal, task)]
+        if len(read) < limit:
+            break
+        after = read[-1].priority, read[-1].due_at, read[-1].id
+    return found[:limit]
+
+
+def sees_task(principal: Principal, task: Task) -> bool:
     """A task is about a plant, and about no one domain."""
     return principal.sees(task.plant or None)
 

@@ -7,17 +7,21 @@ from itertools import groupby
 
 from msgspec import Struct
 
+from deadletter.edits import Edit
+from deadletter.entry import DeadLetter
 from gateway.console.addresses import code_address
 from gateway.console.letters import Group, Missing
 from gateway.console.levels import Level
 from gateway.console.state import RouteRow, Severity, Tile
+from gateway.exceptions import Task
 from gateway.hub import Hub
 
 __all__ = ["Need", "needs"]
 
 
 class Need(Struct, frozen=True, kw_only=True):
-    """One thing. ``word`` names the severity; ``action`` is the text of the link to ``address``."""
+    """One thing. ``word`` names the severity; ``action`` is the text of the link to ``address``; ``task``
+    says who takes care of it."""
 
     severity: Severity
     word: str
@@ -27,6 +31,7 @@ class Need(Struct, frozen=True, kw_only=True):
     since: datetime | float | None
     address: str
     action: str
+    task: Task | None = None
 
 
 def needs(
@@ -36,15 +41,20 @@ def needs(
     routes: list[RouteRow],
     groups: list[Group],
     codes: list[Missing],
+    tasks: list[Task],
+    edits: list[tuple[Edit, DeadLetter]],
 ) -> list[Need]:
     """In the order in which a person should take them."""
+    by_cause = {task.cause: task for task in tasks}
     return [
         *_storage(hub),
-        *_promises(levels),
+        *_promises(levels, tasks),
         *_paused(hub, routes),
         *_away(tiles, {route.to for route in routes if route.severity}),
-        *(_letters(group) for group in groups),
-        *(_code(code) for code in codes),
+        *(_told(hub, task) for task in tasks if "exception" in task.refs),
+        *(_letters(group, by_cause.get(f"dead/{group.fingerprint}")) for group in groups),
+        *(_edit(edit, letter) for edit, letter in edits),
+        *(_code(code, by_cause.get(f"code/{code.domain}/{code.system}/{code.value}")) for code in codes),
         *_silent(tiles),
     ]
 
@@ -66,7 +76,7 @@ def _storage(hub: Hub) -> list[Need]:
     ]
 
 
-def _promises(levels: list[Level]) -> list[Need]:
+def _promises(levels: list[Level], tasks: list[Task]) -> list[Need]:
     """Breaches and what will be one, the nearest first; one need a level, whatever plants it is for."""
     found: list[Need] = []
     bad = sorted((level for level in levels if level.severity), key=lambda level: (level.name, level.urgency))
@@ -84,6 +94,7 @@ def _promises(levels: list[Level]) -> list[Need]:
                 since=None,
                 address=f"/service-levels#{name}",
                 action="See why",
+                task=next((task for task in tasks if task.refs.get("sla") == name), None),
             )
         )
     return sorted(found, key=lambda need: need.severity != "failed")
@@ -129,7 +140,36 @@ def _away(tiles: list[Tile], told: set[str]) -> list[Need]:
     ]
 
 
-def _letters(group: Group) -> Need:
+def _told(hub: Hub, task: Task) -> Need:
+    """What another part of the hub found, such as an acknowledgement that is overdue."""
+    late = task.due_at < hub.clock().timestamp()
+    return Need(
+        severity="failed" if late else "attention",
+        word="overdue" if late else task.kind,
+        title=task.title,
+        detail=f"It belongs to {task.queue}.",
+        plant=task.plant or None,
+        since=task.opened_at,
+        address=f"/exceptions/{task.id}",
+        action="Open the task",
+        task=task,
+    )
+
+
+def _edit(edit: Edit, letter: DeadLetter) -> Need:
+    return Need(
+        severity="attention",
+        word="approval",
+        title=f"An edit of dead letter {letter.id} waits for a second person",
+        detail=f"{edit.author}: {edit.reason}",
+        plant=letter.plant or None,
+        since=edit.at,
+        address=f"/dead-letters/{letter.id}",
+        action="Look at it",
+    )
+
+
+def _letters(group: Group, task: Task | None) -> Need:
     several = group.count != 1
     return Need(
         severity="failed",
@@ -140,10 +180,11 @@ def _letters(group: Group) -> Need:
         since=group.first_at,
         address=f"/dead-letters?group={group.fingerprint}" if several else f"/dead-letters/{group.newest}",
         action="Open the group" if several else "Open it",
+        task=task,
     )
 
 
-def _code(code: Missing) -> Need:
+def _code(code: Missing, task: Task | None) -> Need:
     waiting = code.waiting
     return Need(
         severity="attention",
@@ -154,6 +195,7 @@ def _code(code: Missing) -> Need:
         since=code.since,
         address=code_address(code.domain, code.system, code.value),
         action="Say what it is",
+        task=task,
     )
 
 

@@ -8,6 +8,7 @@ from datetime import datetime
 from msgspec import Struct
 from starlette.responses import Response
 
+from gateway.api.exceptions import seen_tasks
 from gateway.console.guard import room
 from gateway.console.letters import Missing, counts, groups, missing
 from gateway.console.levels import Level, Promises, promises
@@ -16,12 +17,14 @@ from gateway.console.pages import page
 from gateway.console.state import Tile, route_rows, tiles
 from gateway.console.times import clock_time
 from gateway.console.visitor import Looking, Visitor
+from gateway.console.workbench import waiting_edits
 
 __all__ = ["api"]
 
 api = room()
 
 _FRESH_S = 1.0
+_TASKS = 1000
 _PLACES = (("floor", "Floor"), ("partners", "Partners"), ("systems", "Systems"))
 
 
@@ -54,12 +57,14 @@ async def overview(visitor: Looking) -> Response:
     codes = await missing(hub, visitor.principal)
     routes = route_rows(hub, visitor.principal)
     promised = await promises(hub, visitor.principal)
+    tasks = await seen_tasks(hub, visitor.principal, {}, limit=_TASKS)
+    edits = await waiting_edits(visitor)
     return page(
         visitor,
         "overview.html",
         room="/",
         rows=await _rows(visitor, found, codes, promised),
-        needs=needs(hub, promised.levels, found, routes, letters, codes),
+        needs=needs(hub, promised.levels, found, routes, letters, codes, tasks, edits),
     )
 
 

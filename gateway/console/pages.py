@@ -29,7 +29,8 @@ HEADERS: Final = {
 ROOMS: Final = (
     ("/", "Overview", "o"),
     ("/dead-letters", "Dead letters", "d"),
-    ("/codes", "Unknown codes", "c"),
+    ("/exceptions", "Exceptions", "e"),
+    ("/codes", "Codes", "c"),
     ("/lanes", "Lanes", "l"),
     ("/service-levels", "Service levels", "s"),
     ("/adapters", "Adapters", "a"),

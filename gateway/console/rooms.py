@@ -11,6 +11,7 @@ from gateway.console import (
     codes,
     door,
     editing,
+    exceptions,
     levels,
     live,
     overview,
@@ -31,6 +32,7 @@ ROOMS: Final[tuple[APIRouter, ...]] = (
     retrying.api,  # before workbench: groups and retries are no numbers
     editing.api,
     workbench.api,
+    exceptions.api,
     codes.api,
     levels.api,
     topology.api,

@@ -27,7 +27,7 @@ from gateway.console.visitor import Acting, Looking, Visitor
 from gateway.hub import Hub
 from gateway.problems import Problem
 
-__all__ = ["GroupName", "MapStep", "Number", "api", "map_of", "seen_retries"]
+__all__ = ["GroupName", "MapStep", "Number", "api", "map_of", "seen_retries", "waiting_edits"]
 
 api = room()
 
@@ -79,7 +79,7 @@ async def workbench(
         older=_address(group, status, found[_LISTED - 1].id) if len(found) > _LISTED else "",
         newer=_address(group, status, None) if before is not None else "",
         retries=await seen_retries(visitor.hub, visitor.principal, _RECENT),
-        waiting=await _waiting(visitor),
+        waiting=await waiting_edits(visitor),
         why_not=visitor.why_not(OPERATE),
         done=done,
         left=left,
@@ -103,7 +103,7 @@ async def seen_retries(hub: Hub, principal: Principal, limit: int) -> list[Progr
     return [each for each in found if principal.everywhere or each.by == principal.name][:limit]
 
 
-async def _waiting(visitor: Visitor) -> list[tuple[Edit, DeadLetter]]:
+async def waiting_edits(visitor: Visitor) -> list[tuple[Edit, DeadLetter]]:
     """Edits that wait for a second person, of letters that may be seen."""
     found = []
     for edit in await visitor.hub.edits.waiting():

@@ -60,6 +60,8 @@ async def test_axe_finds_no_fault_in_any_room(
         f"/dead-letters/{unmapped['id']}/edit",
         "/dead-letters/retries",
         "/dead-letters/retries/1",
+        "/exceptions",
+        "/exceptions/1",
         "/codes",
         "/codes/one?domain=item&system=nordstahl&value=X-1",
         "/lanes",

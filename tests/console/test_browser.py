@@ -152,6 +152,7 @@ async def test_everything_can_be_read_without_scripts(site: Site, chromium: Brow
             "/": "What needs a person now",
             "/dead-letters": "is not valid JSON",
             "/codes": "X-1",
+            "/exceptions": "X-1",
             "/lanes": "DN-1001",
             "/search?q=DN-1001": "Parked",
             f"/events/{position}": "no crosswalk row",
@@ -173,6 +174,7 @@ async def test_no_page_is_wider_than_the_screen(site: Site, chromium: Browser) -
     await site.send_rubbish()
     letter = (await site.letters(1))[0]
     pages = ["/", "/dead-letters", f"/dead-letters/{letter['id']}", "/codes", "/lanes", "/events/1"]
+    pages += ["/exceptions", "/exceptions/1"]
     for width in (1280, 390):
         async with person(chromium, site, viewport={"width": width, "height": 844}) as viewer:
             await viewer.log_in(await site.gate.key("viewer"))

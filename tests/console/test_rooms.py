@@ -245,7 +245,7 @@ async def test_a_blocked_lane_is_let_go(site: Site) -> None:
 
 async def test_rooms_without_anything_say_what_would_fill_them(site: Site) -> None:
     visitor = await site.visitor("viewer")
-    for address in ("/dead-letters", "/codes", "/lanes", "/search", "/search?q=unheard-of"):
+    for address in ("/dead-letters", "/exceptions", "/codes", "/lanes", "/search", "/search?q=unheard-of"):
         assert 'class="empty"' in await page(visitor, address), address
     assert "What needs a person now" in await page(visitor, "/")
 

@@ -15,7 +15,17 @@ from gateway.sessions import IDLE_S, LONGEST_S, Sessions
 from tests.console.site import Site, csrf_of
 from tests.gateway.hubs import Gate, served
 
-PAGES = ["/", "/search?q=x", "/dead-letters", "/codes", "/lanes", "/service-levels", "/adapters", "/routes"]
+PAGES = [
+    "/",
+    "/search?q=x",
+    "/dead-letters",
+    "/exceptions",
+    "/codes",
+    "/lanes",
+    "/service-levels",
+    "/adapters",
+    "/routes",
+]
 
 
 async def test_without_a_session_every_page_leads_to_the_login_and_back(site: Site) -> None:
