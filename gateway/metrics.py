@@ -111,12 +111,18 @@ class Metrics:
 
     def ingested(self, adapter: str, messages: Sequence[Message], outcomes: Sequence[Outcome]) -> None:
         """Once per batch that was recorded."""
-        for message, outcome in zip(messages, outcomes, strict=True):
-            self.messages[adapter, outcome.status] += 1
-            if outcome.status != "accepted":
-                continue
-            for event in islice(message.events, len(outcome.positions)):
-                self.accepted[event.plantid or "-", adapter, event.domain or "-"] += 1
+        for status, number in Counter([outcome.status for outcome in outcomes]).items():
+            self.messages[adapter, status] += number
+        accepted = Counter(
+            [
+                (event.plantid, event.domain)
+                for message, outcome in zip(messages, outcomes, strict=True)
+                if outcome.status == "accepted"
+                for event in islice(message.events, len(outcome.positions))
+            ]
+        )
+        for (plant, domain), number in accepted.items():
+            self.accepted[plant or "-", adapter, domain or "-"] += number
 
     def configure(self, deployment: Deployment) -> None:
         """Counts by this deployment from now on."""

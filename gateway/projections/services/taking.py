@@ -32,6 +32,9 @@ class _Plan:
         names |= {each.by for each in service.each}
         self.names = frozenset(names - {"subject"})
         self.only_last = service.keep == 0 and service.families is None
+        paths = {path for part in service.identity for path in part.paths}
+        self._by_subject = "subject" in paths
+        self._told = None if any("." in path for path in paths) else sorted(paths - {"subject"})
 
     def families(self, event: Event) -> Iterator[tuple[str, dict[str, Any]]]:
         """(family, data) of each thing that the event is about."""
@@ -47,16 +50,49 @@ class _Plan:
         names = self.names
         return {name: value for name, value in event.data.items() if name in names}
 
-    def note(
-        self, item: Recorded, last: dict[tuple[str, str, str | None], tuple[float, _Plan, Recorded]]
+    def newest(self, items: Iterable[Recorded]) -> dict[tuple[str, str | None], tuple[float, Recorded]]:
+        """By (family, plant) the last event of each thing and its stamp; positions grow."""
+        last: dict[tuple[str, str | None], tuple[float, Recorded]] = {}
+        if self.stamp in ("position", "time", "revision") or "." in self.stamp or self._told is None:
+            for item in items:
+                self._note(item, _family(self.service.identity, item.event), last)
+            return last
+        for item in self._without_the_overtaken(items, self._told):
+            self._note(item, _family(self.service.identity, item.event), last)
+        return last
+
+    def _without_the_overtaken(self, items: Iterable[Recorded], told: Sequence[str]) -> list[Recorded]:
+        """The events but for those that another one of the same thing stands before, as far as texts tell.
+
+        Of two times in UTC that are written with as many digits, the later one is the greater text.
+        """
+        stamp, by_subject = self.stamp, self._by_subject
+        newest: dict[tuple[Any, ...], tuple[str, Recorded]] = {}
+        left: list[Recorded] = []
+        for item in items:
+            event = item.event
+            data, text = event.data, event.data.get(stamp)
+            if text.__class__ is not str or not text.endswith("Z"):
+                left.append(item)
+                continue
+            written = (len(text), text[10:11])
+            made_of = (written, event.plantid, by_subject and event.subject, *[data.get(n) for n in told])
+            try:
+                known = newest.get(made_of)
+                if known is None or text >= known[0]:
+                    newest[made_of] = (text, item)
+            except TypeError:  # of a list: no name of anything
+                left.append(item)
+        return sorted([*left, *(item for _, item in newest.values())], key=lambda item: item.position)
+
+    def _note(
+        self, item: Recorded, family: str | None, last: dict[tuple[str, str | None], tuple[float, Recorded]]
     ) -> None:
-        """Keeps the event if it is the last one of its thing and plant so far; positions grow."""
-        family = _family(self.service.identity, item.event)
         if family is not None:
-            key = (self.service.name, family, item.event.plantid)
+            key = (family, item.event.plantid)
             stamp, known = self.stamped(item), last.get(key)
             if known is None or stamp >= known[0]:
-                last[key] = (stamp, self, item)
+                last[key] = (stamp, item)
 
     @staticmethod
     def entry(item: Recorded, stamp: float, data: dict[str, Any]) -> Entry:
@@ -132,20 +168,21 @@ class Taking:
         costs one entry per tag.
         """
         found: dict[tuple[str, str], list[Entry]] = {}
-        last: dict[tuple[str, str, str | None], tuple[float, _Plan, Recorded]] = {}
+        floods: dict[_Plan, list[Recorded]] = {}
         for item in items:
             if _says_nothing(item.event):
                 continue
             for plan in self._plans.get(item.event.type, ()):
                 if plan.only_last:
-                    plan.note(item, last)
+                    floods.setdefault(plan, []).append(item)
                     continue
                 for family, data in plan.families(item.event):
                     entry = plan.entry(item, plan.stamped(item), data)
                     found.setdefault((plan.service.name, family), []).append(entry)
-        for (name, family, _), (stamp, plan, item) in last.items():
-            entry = plan.entry(item, stamp, plan.of(item.event))
-            found.setdefault((name, family), []).append(entry)
+        for plan, flood in floods.items():
+            for (family, _), (stamp, item) in plan.newest(flood).items():
+                entry = plan.entry(item, stamp, plan.of(item.event))
+                found.setdefault((plan.service.name, family), []).append(entry)
         return found
 
     def families(self, event: Event) -> Iterator[tuple[Service, str]]:
