@@ -17,7 +17,7 @@ __all__ = ["api"]
 api = APIRouter(tags=["health"])
 
 _OPEN: Final[dict[str, Any]] = {"security": []}
-_STALLED_S: Final = 10.0
+_STALLED_S: Final = 8.0
 _FRESH_S: Final = 1.0
 
 
@@ -29,8 +29,9 @@ async def livez() -> Response:
 
 @api.get("/readyz", summary="The hub can take messages in", openapi_extra=_OPEN)
 async def readyz(request: Request) -> Response:
-    """503 while it starts or stops, while a commit has hung for more than 10 s, or while the journal is at
-    its size limit. Adapters that are down make it `degraded`, and 200 all the same: the others work."""
+    """503 while it starts or stops, while a commit has hung for more than 8 s, while the disk does not take
+    the journal, or while that is at its size limit. Adapters that are down make it `degraded`, and 200 all
+    the same: the others work."""
     checks, down = _checks(hub_of(request)), _down(hub_of(request))
     failed = [name for name, state in checks.items() if state != "ok"]
     status = "not ready" if failed else "degraded" if down else "ready"
@@ -39,14 +40,18 @@ async def readyz(request: Request) -> Response:
 
 
 def _checks(hub: Hub) -> dict[str, str]:
-    busy_s = hub.journal.busy_s
     return {
         "hub": "ok" if hub.ready else "starting or stopping",
-        "journal": "ok"
-        if busy_s <= _STALLED_S
-        else f"a commit has taken {busy_s:.0f} s: is the disk hanging?",
+        "journal": _journal(hub),
         "space": "ok" if not hub.journal.full else "the journal is at its size limit until routes catch up",
     }
+
+
+def _journal(hub: Hub) -> str:
+    busy_s = hub.journal.busy_s
+    if busy_s > _STALLED_S:
+        return f"a commit has taken {busy_s:.0f} s: is the disk hanging?"
+    return hub.journal.failure or "ok"
 
 
 def _down(hub: Hub) -> int:

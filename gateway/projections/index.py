@@ -17,6 +17,7 @@ from canonical.ports import Recorded
 from gateway.projections import runs
 from gateway.projections.business_keys import keys_of
 from gateway.projections.runs import Run
+from gateway.projections.transaction import transaction
 
 __all__ = ["Index"]
 
@@ -83,7 +84,7 @@ class Index:
         fresh = [item for item in recorded if item.position > self.position]
         block = self._block
         try:
-            with self._connection:
+            with transaction(self._connection):
                 if fresh:
                     packed, others = runs.runs_of(fresh, self._newest)
                     for run in packed:
@@ -171,7 +172,7 @@ class Index:
 
     def forget(self, before: int, limit: int = 5000) -> bool:
         """Removes some of what lies before a position; returns whether there may be more."""
-        with self._connection:
+        with transaction(self._connection):
             self._connection.execute("INSERT OR REPLACE INTO meta VALUES ('forgotten', ?)", (before - 1,))
             oldest = [
                 int(row[0])

@@ -83,6 +83,7 @@ class SQLiteJournal:
         self._new: list[Event] = []
         self._raws: list[RawMessage] = []
         self._head = 0
+        self._undone = False
         self._room = asyncio.Event()
         self.versions = (0, 0)
         """Of the schema: (what it was when it was opened, what it is)."""
@@ -92,9 +93,12 @@ class SQLiteJournal:
     async def open(self) -> None:
         """Locks the folder, makes the tables or brings them up to date, starts the writer.
 
-        Raises ConfigError when another hub holds the folder or a newer version wrote it.
+        Raises ConfigError when another hub holds the folder, a newer version wrote it, or the disk fails.
         """
-        self._lock = _lock(self._folder)
+        try:
+            self._lock = _lock(self._folder)
+        except OSError as error:
+            raise _unusable(self._folder, error) from error
         try:
             self._connection = apsw.Connection(str(self.path))
             self.path.chmod(0o600)
@@ -102,8 +106,10 @@ class SQLiteJournal:
             self.versions = prepare(self._connection, self._tables)
             self._identities = Identities(self._connection, self._window_s)
             self._next = self._stored_next()
-        except BaseException:
+        except BaseException as error:
             os.close(self._lock)
+            if isinstance(error, apsw.Error | OSError):
+                raise _unusable(self.path, error) from error
             raise
         self._head = self._next - 1
         self._room.set()
@@ -144,6 +150,11 @@ class SQLiteJournal:
         return time.monotonic() - since if since is not None else 0.0
 
     @property
+    def failure(self) -> str:
+        """What keeps the journal off the disk; empty when nothing does."""
+        return self._writer.failure
+
+    @property
     def full(self) -> bool:
         """Whether the size limit holds ingest back."""
         return not self._room.is_set()
@@ -170,7 +181,14 @@ class SQLiteJournal:
             self._writer.kick()
 
     async def retain(self) -> None:
-        """Removes what is older than the retention and settled everywhere; opens or shuts ingest."""
+        """Removes what is older than the retention and settled everywhere; opens or shuts ingest.
+
+        After a failure it writes something, and so finds out whether the disk is well again.
+        """
+        if self.failure:
+            await self.write(
+                lambda t: t.execute("INSERT OR REPLACE INTO meta VALUES ('tried_at', ?)", (str(time.time()),))
+            )
         room = await self.write(self._retention.apply)
         if room:
             self._room.set()
@@ -181,6 +199,10 @@ class SQLiteJournal:
 
     def _begin(self) -> None:
         self._new, self._raws, self._taken = [], [], {}
+        if self._undone:
+            self._next = self._stored_next()
+            self._identities.forget()
+            self._undone = False
         self._identities.rotate(time.time())
 
     def _append(self, batch: IngestBatch, transaction: Transaction) -> Sequence[Outcome]:
@@ -231,8 +253,7 @@ class SQLiteJournal:
         return recorded
 
     def _rolled_back(self) -> None:
-        self._next = self._stored_next()
-        self._identities.forget()
+        self._undone = True
         taken, self._taken = self._taken, {}
         with self._settling:  # what was not settled is settled with the next commit
             for route, done in taken.items():
@@ -293,6 +314,12 @@ class SQLiteJournal:
 
     async def read(self, work: Callable[[Transaction], T]) -> T:
         return await self._snapshots.read(work)
+
+
+def _unusable(path: Path, error: Exception) -> ConfigError:
+    return ConfigError(
+        f"{path} cannot be used: {error}: mend the disk or the folder's rights, or restore a backup elsewhere"
+    )
 
 
 def _lock(folder: Path) -> int:

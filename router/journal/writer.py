@@ -8,6 +8,7 @@ was waiting fails with it, in order, so that nothing overtakes what its owner wi
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import threading
 import time
 from collections import deque
@@ -58,8 +59,9 @@ class Writer:
         rolled_back: Callable[[], None],
         committed: Callable[[Any], None],
     ) -> None:
-        """``begin`` and ``finish`` run inside each transaction, ``rolled_back`` after a failed one, all
-        in the thread; ``committed`` gets what ``finish`` returned, in the loop, before the jobs' results."""
+        """``begin`` and ``finish`` run inside each transaction, ``rolled_back`` after a failed one, when the
+        disk may not be readable, all in the thread; ``committed`` gets what ``finish`` returned, in the loop,
+        before the jobs' results."""
         self._connection = connection
         self._begin, self._finish, self._rolled_back = begin, finish, rolled_back
         self._committed = committed
@@ -70,6 +72,8 @@ class Writer:
         self._loop = asyncio.get_running_loop()
         self.busy_since: float | None = None
         """Monotonic second at which the transaction under way began; None when idle."""
+        self.failure = ""
+        """What kept the last transaction off the disk; empty once one that changed something is on it."""
 
     def start(self) -> None:
         self._thread.start()
@@ -108,8 +112,11 @@ class Writer:
     def _commit(self, jobs: Sequence[Job]) -> tuple[list[tuple[Job, Any]], Any]:
         results: list[tuple[Job, Any]] = []
         transaction = Statements(self._connection)
+        begun = False
         try:
+            self._roll_back()  # what could not be rolled back while the disk failed
             self._connection.execute("BEGIN IMMEDIATE")
+            begun, before = True, self._connection.total_changes()
             self._begin()
             for job in jobs:
                 results.append((job, self._one(job, transaction)))
@@ -117,14 +124,22 @@ class Writer:
             failpoint("journal.before_commit")
             self._connection.execute("COMMIT")
             failpoint("journal.after_commit")
+            if self._connection.total_changes() != before:
+                self.failure = ""
         except Exception as error:  # noqa: BLE001 - every caller is told
-            if not self._connection.get_autocommit():
-                self._connection.execute("ROLLBACK")
-            self._rolled_back()
+            with contextlib.suppress(apsw.Error):
+                self._roll_back()
+            if begun:
+                self._rolled_back()
             failed = self._wrap(error)
+            self.failure = str(failed)
             waiting = [self._jobs.popleft() for _ in range(len(self._jobs))]
             return [(job, failed) for job in (*jobs, *waiting)], None
         return results, summary
+
+    def _roll_back(self) -> None:
+        if not self._connection.get_autocommit():
+            self._connection.execute("ROLLBACK")
 
     def _one(self, job: Job, transaction: Transaction) -> Any:
         self._connection.execute("SAVEPOINT job")

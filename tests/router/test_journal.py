@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import Sequence
+from contextlib import closing
 from pathlib import Path
 
 import apsw
@@ -153,6 +154,25 @@ async def test_a_full_disk_stops_acknowledging_and_recovers(journal: SQLiteJourn
     outcomes = await journal.append(batch(*big))
     assert {outcome.status for outcome in outcomes} == {"accepted"}
     assert journal.head == 11
+
+
+async def test_a_commit_that_cannot_begin_settles_nothing_twice(
+    journal: SQLiteJournal, tmp_path: Path
+) -> None:
+    await journal.append(batch(order(1, "o")))
+    journal.settle(Settlement(route="r", position=1, delivered=[(1, "receipt")], at=1.0))
+    await journal.write(lambda _: None)
+    journal._connection.set_busy_timeout(0)
+    with closing(apsw.Connection(str(tmp_path / "journal.db"))) as other:
+        other.execute("BEGIN IMMEDIATE")
+        with pytest.raises(StorageError, match="could not be written"):
+            await journal.append(batch(order(2, "o")))
+        assert "could not be written" in journal.failure
+    await journal.append(batch(order(2, "o")))
+    assert journal.failure == ""
+    counted = await journal.read(lambda t: t.execute("SELECT count(*), max(last) FROM deliveries"))
+    assert counted == [(1, 1)]
+    assert await journal.cursors() == {"r": 1}
 
 
 async def test_raw_messages_are_kept_with_their_events(journal: SQLiteJournal) -> None:

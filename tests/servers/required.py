@@ -2,6 +2,8 @@
 
 import os
 import shutil
+import subprocess
+import tempfile
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -20,7 +22,7 @@ def requires_server(name: str) -> None:
 
     With CROSSPLANT_REQUIRE_SERVICES=1 it fails instead. Names: "mosquitto", "mosquitto_pub", "curl",
     "sshd", "node-opcua", "rabbitmq", "chromium", "axe-core", "faketime",
-    "fuse".
+    "fuse", "mount" (root, loop devices).
     """
     reason = _missing(name)
     if reason is None:
@@ -60,8 +62,8 @@ def _missing(name: str) -> str | None:
         case "rabbitmq":
             found = _find("rabbitmq-server") and _find("epmd")
             return None if found else "rabbitmq-server is not installed (Debian: rabbitmq-server)"
-        case "fuse":
-            return _fuse_missing()
+        case "fuse" | "mount":
+            return {"fuse": _fuse_missing, "mount": _mount_missing}[name]()
         case "chromium":
             return None if _find("chromium") else "chromium is not installed (Debian: chromium)"
         case "axe-core":
@@ -82,6 +84,22 @@ def _fuse_missing() -> str | None:
     if find_spec("mfusepy") is None:
         return "mfusepy is not installed"
     return None if _find("fusermount3") else "FUSE is not installed (Debian: fuse3)"
+
+
+def _mount_missing() -> str | None:
+    missing = [each for each in ("mount", "umount", "fsfreeze", "mkfs.ext4") if _find(each) is None]
+    if missing:
+        return f"{', '.join(missing)}: not installed (Debian: mount, util-linux-extra, e2fsprogs)"
+    if not os.access("/dev/loop-control", os.R_OK | os.W_OK):
+        return "there are no loop devices that we may use"
+    with tempfile.TemporaryDirectory() as place:
+        try:
+            kind = [*(program("mount"), "-t", "tmpfs", "-o", "size=1m", "tmpfs"), place]
+            subprocess.run(kind, check=True, capture_output=True, timeout=30)
+            subprocess.run([program("umount"), place], check=True, capture_output=True, timeout=30)
+        except subprocess.CalledProcessError as error:
+            return f"nothing can be mounted here, which needs root: {error.stderr.decode().strip()}"
+    return None
 
 
 def _find(name: str) -> str | None:

@@ -19,6 +19,7 @@ from gateway.projections.services.fold import compacted, views
 from gateway.projections.services.registry import VERSION
 from gateway.projections.services.service import Service
 from gateway.projections.services.taking import Taking
+from gateway.projections.transaction import transaction
 
 __all__ = ["FORMAT", "ServiceFile", "columns_of", "meta_of"]
 
@@ -88,7 +89,7 @@ class ServiceFile:
             raise apsw.FormatError(f"format {meta.get('format')} is not {FORMAT}")
         self.position = meta.get("position", 0)
         self.taken_over = bool(meta) and meta.get("version") != VERSION
-        with self._connection:
+        with transaction(self._connection):
             if meta.get("version") != VERSION:
                 self._remake()
             for name, value in (("format", FORMAT), ("version", VERSION), ("position", self.position)):
@@ -135,7 +136,7 @@ class ServiceFile:
         fresh = [item for item in recorded if item.position > self.position]
         corrections = [item for item in fresh if item.event.correctsid]
         voids = self._voids
-        with self._connection:
+        with transaction(self._connection):
             if corrections:
                 voids = self._corrected(corrections)
             valid = (
