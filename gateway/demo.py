@@ -13,6 +13,7 @@ from importlib.resources import as_file, files
 from pathlib import Path
 from typing import Any, Final
 
+import msgspec
 import structlog
 from msgspec import Struct
 
@@ -33,6 +34,8 @@ _PORT: Final = 8080
 _SETTLE_S: Final = 20.0
 _DRAIN_S: Final = 10.0
 _LOOK_S: Final = 0.5
+_COMPANY: Final = "simulated-company.json"
+_CYCLE: Final = 240
 
 
 class Demo(Struct, frozen=True, kw_only=True):
@@ -66,10 +69,10 @@ async def run_demo(demo: Demo, *, ready: Callable[[str, str], None], say: Say, r
         listener = _listener(demo.port, say)
         stack.callback(listener.close)
         say("starting the simulated company: three plants, two partners, eight systems …")
-        company = Company()
+        folder = stack.enter_context(_folder(demo.data_dir))
+        company = Company(["--first", str(_numbers_used(Path(folder), time.time()))])
         stack.push_async_callback(company.close)
         await company.open()
-        folder = stack.enter_context(_folder(demo.data_dir))
         example = stack.enter_context(_example(company.environment))
         deployment = _deployment(example, company.environment, listener.getsockname()[1])
         async with _hub(deployment, folder, listener) as hub:
@@ -104,6 +107,31 @@ def _folder(data_dir: Path | None) -> Any:
         return tempfile.TemporaryDirectory(prefix="crossplant-demo-", ignore_cleanup_errors=True)
     data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
     return _Kept(str(data_dir))
+
+
+def _numbers_used(folder: Path, now: float) -> int:
+    """How many numbers of each of its series the company gave away with this folder before.
+
+    The company forgets everything when it ends, and the hub nothing: numbers must not come again. A series
+    grows by less than one a second, so that the time since the last start is a bound; whole cycles of the
+    company's story, so that it begins where it always does.
+    """
+    notes, used = folder / _COMPANY, 0
+    if not notes.exists():
+        used = 1000 * _CYCLE if any(folder.glob("journal.*")) else 0  # a hub's, and nobody took notes
+    else:
+        last = msgspec.json.decode(notes.read_bytes(), type=_Begun)
+        passed_s = max(now - last.at, 0.0)
+        used = last.first + (int(passed_s) // _CYCLE + 1) * _CYCLE
+    notes.write_bytes(msgspec.json.encode(_Begun(first=used, at=now)))
+    return used
+
+
+class _Begun(Struct, frozen=True):
+    """With which numbers a company began, and when."""
+
+    first: int
+    at: float
 
 
 class _Kept:

@@ -30,6 +30,7 @@ def _arguments(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--hub-key", default="", help="a key for it, with the right to read all plants")
     parser.add_argument("--start", action="store_true", help="produce at once, without a hub")
     parser.add_argument("--drop-one", action="store_true", help="book one fact as safe that is never sent")
+    parser.add_argument("--first", type=int, default=0, help="how many numbers of each series are used up")
     parser.add_argument("--pace", type=float, default=1.0, help="how much faster than usual (1.0)")
     parser.add_argument(
         "--amqp-url",
@@ -63,7 +64,9 @@ async def _until_stdin_ends() -> None:
 
 
 async def _serve(options: argparse.Namespace) -> int:
-    company = Company(_rhythm(options.pace), amqp_url=options.amqp_url, folder=options.folder)
+    company = Company(
+        _rhythm(options.pace), amqp_url=options.amqp_url, folder=options.folder, first=options.first
+    )
     service = control(company)
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):

@@ -54,7 +54,7 @@ class BrnoFloor:
     ) -> None:
         self._ledger, self._moments, self._rhythm = ledger, moments, rhythm
         self._chance = random.Random(20)
-        self._lot = 0
+        self._lot = moments.first
         self.line = Publisher(broker, ledger, adapter=ADAPTER, root=ROOT, account=account)
 
     async def open(self) -> None:

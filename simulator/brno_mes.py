@@ -51,7 +51,7 @@ class BrnoMes:
     def __init__(self, folder: Path, ledger: Ledger, moments: Moments, rhythm: Rhythm) -> None:
         self._moments, self._rhythm = moments, rhythm
         self._chance = random.Random(21)
-        self._order = self._counted = 0
+        self._order = self._counted = moments.first
         self._orders = Handover(folder / "orders", ledger)
         self._stock = Handover(folder / "stock", ledger)
 

@@ -66,10 +66,13 @@ class Company:
     """Aachen, Brno, Coventry, two partners with EDI, and eight systems. Secrets are new for every run.
 
     ``amqp_url``: a RabbitMQ that runs already, with user and password; Coventry's MES speaks to it then.
-    ``folder``: where its files are to be, while it is open.
+    ``folder``: where its files are to be, while it is open. ``first``: how many numbers of each series an
+    earlier company used up, for a hub that remembers it.
     """
 
-    def __init__(self, rhythm: Rhythm, *, amqp_url: str = "", folder: Path | None = None) -> None:
+    def __init__(
+        self, rhythm: Rhythm, *, amqp_url: str = "", folder: Path | None = None, first: int = 0
+    ) -> None:
         self._rhythm = rhythm
         self._shift = Shift()
         self._stack = AsyncExitStack()
@@ -78,10 +81,10 @@ class Company:
         self._secrets = {
             name: secrets.token_urlsafe(18) for name in (*SYSTEMS, "mes", "brno-mqtt", "coventry-mqtt")
         }
-        moments = Moments()
+        moments = Moments(first=first)
         self.ledger = Ledger()
         self.office = Office(self.ledger, moments, rhythm)
-        self.systems = {name: self._system(name, first) for name, first in SYSTEMS.items()}
+        self.systems = {name: self._system(name, number + first) for name, number in SYSTEMS.items()}
         self.office.listen(self.systems)
         dialects: dict[str, Dialect] = {
             "nordstahl": Edifact(us="4012345000009", them=_GLN),

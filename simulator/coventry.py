@@ -50,7 +50,7 @@ class CoventryFloor:
     ) -> None:
         self._moments, self._rhythm = moments, rhythm
         self._chance = random.Random(40)
-        self._order = self._stop = self._counted = 0
+        self._order = self._stop = self._counted = moments.first
         self.line = Publisher(broker, ledger, adapter=ADAPTER, root=ROOT, account=account)
 
     async def open(self) -> None:

@@ -26,7 +26,7 @@ class CoventryLab:
 
     def __init__(self, folder: Path, ledger: Ledger, moments: Moments, rhythm: Rhythm) -> None:
         self._ledger, self._moments, self._rhythm = ledger, moments, rhythm
-        self._inspections = 0
+        self._inspections = moments.first
         self._files = Handover(folder, ledger)
 
     async def work(self, shift: Shift) -> None:

@@ -43,7 +43,7 @@ class _Operations:
     def __init__(self, moments: Moments, protocol: str) -> None:
         self._moments, self._protocol = moments, protocol
         self._chance = random.Random(41)
-        self._number = 0
+        self._number = moments.first
 
     def next(self) -> Made:
         """The next one."""

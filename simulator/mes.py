@@ -63,7 +63,7 @@ class Mes:
         self._token = token
         self._on_release = on_release
         self._chance = random.Random(30)
-        self._orders, self._stock = Feed(ledger, "orders"), Feed(ledger, "stock")
+        self._orders, self._stock = (Feed(ledger, name, first=moments.first) for name in ("orders", "stock"))
         self._outbox = Outbox(ledger, adapter=OPERATIONS, secret=webhook_secret)
         app = web.Application()
         app.add_routes([web.get("/api/orders", self._list), web.get("/api/stock", self._list)])

@@ -17,11 +17,12 @@ def _utc_now() -> datetime:
 class Moments:
     """The clock of the company: whole milliseconds, each given once, never going back.
 
-    Milliseconds, since every protocol and format on the way keeps that much of a time.
+    Milliseconds, since every protocol and format on the way keeps that much of a time. ``first``: how many
+    numbers of each series were used up before, by a company that the same hub remembers.
     """
 
-    def __init__(self, now: Callable[[], datetime] = _utc_now) -> None:
-        self._now = now
+    def __init__(self, now: Callable[[], datetime] = _utc_now, *, first: int = 0) -> None:
+        self._now, self.first = now, first
         self._last = datetime.min.replace(tzinfo=UTC)
 
     def next(self) -> datetime:

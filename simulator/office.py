@@ -47,7 +47,7 @@ class Office:
     """Listens to the documents that systems get, and lets them say their part while the shift runs."""
 
     def __init__(self, ledger: Ledger, moments: Moments, rhythm: Rhythm) -> None:
-        self.feeds = {system: Feed(ledger) for system in FEEDS}
+        self.feeds = {system: Feed(ledger, first=moments.first) for system in FEEDS}
         self._moments, self._rhythm = moments, rhythm
         self._chance = random.Random(50)
         self._due: list[tuple[float, Step]] = []

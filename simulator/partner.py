@@ -50,7 +50,7 @@ class Partner:
         self._ledger, self._moments, self._rhythm = ledger, moments, rhythm
         self._chance = random.Random(supplier.erp)
         self._out, self._in = Handover(folder / "out", ledger), folder / "in"
-        self._reference = self._shipped = 0
+        self._reference = self._shipped = moments.first
         self._read: set[str] = set()
         self._open: deque[Order] = deque()
         self._unanswered: deque[Order] = deque()
@@ -173,7 +173,7 @@ class Partner:
             unit=material.unit,
             shipped_at=at,
             eta=at + (_LATE if goes == "late" else _USUAL),
-            sscc=sscc(int(self._supplier.erp[2:]) * 100_000 + self._shipped),
+            sscc=sscc((self._shipped * 10 + int(self._supplier.erp[-1])) % 10**9),
         )
 
     def _material(self, code: str) -> Material:

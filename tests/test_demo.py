@@ -91,7 +91,7 @@ def started(folder: Path) -> Iterator[Process]:
         process.end()
 
 
-def test_ctrl_c_ends_it_in_order_and_the_api_answers_meanwhile(tmp_path: Path) -> None:
+def test_ctrl_c_ends_it_in_order_the_api_answers_meanwhile_and_it_goes_on_later(tmp_path: Path) -> None:
     with started(tmp_path) as process:
         key = process.until(
             lambda: re.search(r"^key: (\S+)$", (tmp_path / "out").read_text(), re.MULTILINE), "ready"
@@ -111,6 +111,11 @@ def test_ctrl_c_ends_it_in_order_and_the_api_answers_meanwhile(tmp_path: Path) -
     assert not ALARMING.search((tmp_path / "err").read_text())
     with pytest.raises(OSError, match="refused"):
         urllib.request.urlopen(f"{url[1]}/livez", timeout=5)
+    again = demo("--for", "10", "--json", "--data", tmp_path / "data")
+    assert again.code == 0, again.err
+    told = json.loads(again.out.splitlines()[-1])
+    assert (told["lost"], told["undelivered"], told["duplicated"], told["unexpected"]) == (0, 0, 0, 0)
+    assert told["delivered_by_system"]["erp"] > 0
 
 
 def test_a_company_that_ends_by_itself_is_told(tmp_path: Path) -> None:

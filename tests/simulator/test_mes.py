@@ -22,12 +22,12 @@ SECRET = "whsec_c2VjcmV0LXNlY3JldC1zZWNyZXQtc2VjcmV0"
 class Works:
     """A MES that works, with its ledger."""
 
-    def __init__(self) -> None:
+    def __init__(self, first: int = 0) -> None:
         self.ledger, self.shift = Ledger(), Shift()
         self.released: list[tuple[int, str]] = []
         self.mes = Mes(
             self.ledger,
-            Moments(),
+            Moments(first=first),
             QUICK,
             token="t",
             webhook_secret=SECRET,
@@ -42,14 +42,26 @@ class Works:
 
 
 @pytest.fixture
-async def works() -> AsyncIterator[Works]:
-    made = Works()
+async def works(request: pytest.FixtureRequest) -> AsyncIterator[Works]:
+    made = Works(getattr(request, "param", 0))
     await made.mes.open()
     working = asyncio.create_task(made.mes.work(made.shift))
     yield made
     made.shift.end()
     await working
     await made.mes.close()
+
+
+@pytest.mark.parametrize("works", [240], indirect=True)
+async def test_a_later_company_goes_on_behind_the_numbers_of_the_one_before(works: Works) -> None:
+    works.shift.begin()
+    await eventually(lambda: len(works.released) >= 3)
+    assert works.released[0] == (240, "AAC-100241")
+    _, page = await works.orders("?since=7&limit=2")  # what the hub remembers of the company before
+    assert ([order["seq"] for order in page["orders"]], page["next"]) == ([241, 242], "242")
+    _, page = await works.orders("?since=242&limit=1")
+    assert (page["orders"][0]["seq"], page["next"]) == (243, "243")
+    await eventually(lambda: works.ledger.safe_total == 3)
 
 
 async def test_orders_are_offered_from_their_cursor_and_safe_from_then_on(
