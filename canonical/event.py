@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import itertools
 import os
+import struct
 import time
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
@@ -17,7 +18,17 @@ from typing import Any
 import msgspec
 from msgspec import Struct, field
 
-__all__ = ["Event", "decode", "encode", "encode_lines", "hash_number", "new_id", "payload_hash", "to_json"]
+__all__ = [
+    "Event",
+    "decode",
+    "encode",
+    "encode_lines",
+    "hash_number",
+    "new_id",
+    "new_ids",
+    "payload_hash",
+    "to_json",
+]
 
 Extension = str | int | bool
 
@@ -112,12 +123,20 @@ def hash_number(digest: bytes) -> int:
 
 
 _counter = itertools.count()
+_DIGITS = 0xFFFF_FFFF
 _instance = blake2b(os.urandom(16), digest_size=4).hexdigest()
 
 
 def new_id() -> str:
     """A unique id that sorts by time: milliseconds, instance, counter (cheap for a time-ordered index)."""
     return f"{time.time_ns() // 1_000_000:012x}-{_instance}-{next(_counter):08x}"
+
+
+def new_ids(count: int) -> list[str]:
+    """So many of ``new_id``, in order, for less."""
+    start = f"{time.time_ns() // 1_000_000:012x}-{_instance}-"
+    numbers = struct.pack(f">{count}I", *map(_DIGITS.__and__, itertools.islice(_counter, count)))
+    return [start + number for number in numbers.hex(",", 4).split(",")] if count else []
 
 
 def utc_now() -> datetime:

@@ -19,7 +19,7 @@ from paho.mqtt.subscribeoptions import SubscribeOptions
 from adapters.mqtt.client import BulkClient
 from adapters.mqtt.config import MqttOptions
 from adapters.mqtt.dial import dial
-from adapters.mqtt.packets import Puback, Publish, write_publish
+from adapters.mqtt.packets import Puback, Publishes, write_publish
 from adapters.mqtt.reasons import login_refused
 from adapters.mqtt.wire import CLOSED, Ending, Wire, lost
 from canonical.errors import TransientError
@@ -57,7 +57,7 @@ class Handlers(Struct, frozen=True, kw_only=True):
     """
 
     logged_in: Callable[[Connection], None] = lambda connection: None
-    publishes: Callable[[Connection, list[Publish]], None] = lambda connection, publishes: None
+    publishes: Callable[[Connection, Publishes], None] = lambda connection, publishes: None
     acknowledged: Callable[[Puback], None] = lambda acknowledged: None
 
 
@@ -250,7 +250,7 @@ class Connection:
 
     # ── what the wire and paho call; what these raise ends the connection ───────────────────────
 
-    def _on_publishes(self, publishes: list[Publish]) -> None:
+    def _on_publishes(self, publishes: Publishes) -> None:
         if not self._leaving:
             self._handlers.publishes(self, publishes)
 

@@ -15,8 +15,8 @@ from canonical.ports import Attribute
 __all__ = [
     "MalformedPacketError",
     "Puback",
-    "Publish",
     "PublishProperties",
+    "Publishes",
     "Split",
     "disconnect_reason",
     "read_properties",
@@ -35,72 +35,85 @@ class MalformedPacketError(Exception):
     """Bytes that no MQTT peer may send. The connection is of no use any more."""
 
 
-class Publish(NamedTuple):
-    """A PUBLISH as it came. ``first`` is its first byte (DUP, QoS, RETAIN); ``mid`` is empty at QoS 0."""
+class Publishes(NamedTuple):
+    """PUBLISH packets as they came, a list for each field: lists are read, and built, faster than rows.
 
-    first: int
-    mid: bytes
-    topic: bytes
-    properties: bytes
-    payload: bytes
+    ``firsts`` are their first bytes (DUP, QoS, RETAIN); a mid is 0 at QoS 0.
+    """
+
+    firsts: bytearray
+    mids: list[int]
+    topics: list[bytes]
+    properties: list[bytes]
+    payloads: list[bytes]
+
+    def part(self, start: int, end: int) -> Publishes:
+        """Some of them, in order."""
+        firsts, mids, topics, sets, payloads = self
+        cut = slice(start, end)
+        return Publishes(firsts[cut], mids[cut], topics[cut], sets[cut], payloads[cut])
 
 
 class Split(NamedTuple):
     """What a piece of the stream holds; from ``used`` on, ``needed`` bytes make one more packet."""
 
-    publishes: list[Publish]
+    publishes: Publishes
     others: list[bytes]
     used: int
     needed: int
 
 
-def split(data: bytes, *, properties: bool) -> Split:
+def split(data: bytes, *, properties: bool) -> Split:  # noqa: C901 - a call per message would show
     """All whole packets in ``data``; ``properties``: PUBLISH has them, as in MQTT 5.
 
     Raises MalformedPacketError.
     """
-    publishes: list[Publish] = []
-    others: list[bytes] = []
+    publishes, others = Publishes(bytearray(), [], [], [], []), list[bytes]()
+    firsts, mids, topics, sets, payloads = publishes
     position, needed, end = 0, SHORTEST, len(data)
     try:
         while position + SHORTEST <= end:
-            first, length, start = data[position], data[position + 1], position + 2
+            first, length, at = data[position], data[position + 1], position + 2
             if length & 0x80:
-                length, start = _length(data, position + 1)
-                if length < 0:
-                    needed = end - position + 1
-                    break
-            after = start + length
+                if at < end and data[at] < 0x80:  # most have two bytes of it
+                    length, at = length - 0x80 + (data[at] << 7), at + 1
+                else:
+                    length, at = _length(data, position + 1)
+                    if length < 0:
+                        needed = end - position + 1
+                        break
+            after = at + length
             if after > end:
                 needed = after - position
                 break
-            if first & 0xF0 == 0x30:
-                publishes.append(_publish(data, first, start, after, properties))
-            else:
+            if first & 0xF0 != PUBLISH:
                 others.append(data[position:after])
+                position = after
+                continue
+            topic_at, at = at + 2, at + 2 + ((data[at] << 8) | data[at + 1])
+            topic, mid, packed = data[topic_at:at], 0, b""
+            if first & 0x06:
+                mid, at = (data[at] << 8) | data[at + 1], at + 2
+                if not mid or first & 0x06 == 0x06:
+                    raise MalformedPacketError("PUBLISH with QoS 3, or without its packet identifier")
+            if properties:
+                length, at = data[at], at + 1
+                if length:
+                    if length & 0x80:
+                        length, at = _length(data, at - 1)
+                    packed = data[at : at + length]
+                    at += length
+            if at > after or not topic:
+                raise MalformedPacketError("PUBLISH with fields beyond its end, or without a topic")
+            firsts.append(first)
+            mids.append(mid)
+            topics.append(topic)
+            sets.append(packed)
+            payloads.append(data[at:after])
             position = after
     except IndexError as error:
         raise MalformedPacketError("a packet is shorter than its own fields") from error
     return Split(publishes, others, position, needed)
-
-
-def _publish(data: bytes, first: int, start: int, after: int, has_properties: bool) -> Publish:
-    end_of_topic = start + 2 + ((data[start] << 8) | data[start + 1])
-    topic = data[start + 2 : end_of_topic]
-    at, mid, properties = end_of_topic, b"", b""
-    if first & 0x06:
-        at += 2
-        mid = data[end_of_topic:at]
-    if has_properties:
-        length, at = data[at], at + 1
-        if length:
-            if length & 0x80:
-                length, at = _length(data, at - 1)
-            properties = data[at : at + length]
-            at += length
-    if at > after or not topic or first & 0x06 == 0x06:
-        raise MalformedPacketError("PUBLISH with fields beyond its end, without a topic, or with QoS 3")
-    return Publish(first, mid, topic, properties, data[at:after])
 
 
 def disconnect_reason(packet: bytes) -> int | None:

@@ -33,16 +33,16 @@ class Window:
 
     def __init__(self, most: int) -> None:
         self._most = most
-        self._seen: dict[bytes, Seen] = {}
-        self._unacknowledged: set[bytes] = set()
-        self._earlier: set[bytes] = set()
+        self._seen: dict[int, Seen] = {}
+        self._unacknowledged: set[int] = set()
+        self._earlier: set[int] = set()
 
     def load(self, history: Iterable[RawMessage]) -> None:
         """Remembers committed messages, oldest first: they may have been acknowledged, or not."""
         for raw in history:
             mid, topic = raw.attributes.get("mid"), raw.attributes.get("topic")
             if isinstance(mid, int) and isinstance(topic, str) and 0 < mid <= LARGEST_MID:
-                self.add({mid.to_bytes(2, "big"): (topic.encode(), hash(raw.body), raw.id)})
+                self.add({mid: (topic.encode(), hash(raw.body), raw.id)})
         self._unacknowledged.clear()
 
     def new_connection(self, *, session_present: bool) -> None:
@@ -57,24 +57,27 @@ class Window:
         """Whether messages without DUP have to be looked up, too."""
         return bool(self._earlier)
 
-    def known(self, mid: bytes, topic: bytes, payload: bytes, *, dup: bool) -> str | None:
+    def known(self, mid: int, topic: bytes, payload: bytes, *, dup: bool) -> str | None:
         """The id under which this message came before; None for a new one."""
         seen = self._seen.get(mid)
         if seen is None or not (dup or mid in self._earlier):
             return None
         return seen[2] if seen[0] == topic and seen[1] == hash(payload) else None
 
-    def add(self, seen: Mapping[bytes, Seen]) -> None:
+    def add(self, seen: Mapping[int, Seen]) -> None:
         """Remembers messages that came in, in order."""
         for mid in seen.keys() & self._seen.keys():
             del self._seen[mid]
         self._seen.update(seen)
         self._unacknowledged.update(seen)
-        for mid in list(islice(self._seen, max(0, len(self._seen) - self._most))):
-            del self._seen[mid]
-            self._unacknowledged.discard(mid)
+        if len(self._seen) > self._most:
+            oldest = list(islice(self._seen, len(self._seen) - self._most))
+            for mid in oldest:
+                del self._seen[mid]
+            self._unacknowledged.difference_update(oldest)
 
-    def acknowledged(self, mids: Sequence[bytes]) -> None:
+    def acknowledged(self, mids: Sequence[int]) -> None:
         """Their acknowledgements are sent; whether they arrive is not known, so the messages stay known."""
         self._unacknowledged.difference_update(mids)
-        self._earlier.difference_update(mids)
+        if self._earlier:
+            self._earlier.difference_update(mids)

@@ -16,9 +16,9 @@ from functools import partial
 from adapters.mqtt.config import MqttOptions
 from adapters.mqtt.connection import Connection, Handlers, Identity
 from adapters.mqtt.dial import tls_context
-from adapters.mqtt.intake import Chunk, Intake, mids
+from adapters.mqtt.intake import Chunk, Intake
 from adapters.mqtt.link import Link
-from adapters.mqtt.packets import Publish
+from adapters.mqtt.packets import Publishes
 from adapters.mqtt.redelivery import Window
 from adapters.mqtt.subscriptions import Subscriptions
 from adapters.mqtt.topics import parse_filter
@@ -123,9 +123,9 @@ class MqttSource:
                 "mqtt_session_expiry_cut", asked_s=self._options.session_expiry, granted_s=granted_s
             )
 
-    def _on_publishes(self, connection: Connection, publishes: list[Publish]) -> None:
-        for start in range(0, len(publishes), BATCH):
-            chunk = self._intake.read(connection, publishes[start : start + BATCH])
+    def _on_publishes(self, connection: Connection, publishes: Publishes) -> None:
+        for start in range(0, len(publishes.mids), BATCH):
+            chunk = self._intake.read(connection, publishes.part(start, start + BATCH))
             self._context.health.last_good_at = chunk.messages[-1].received_at
             self._chunks.append(chunk)
             self._messages += len(chunk.messages)
@@ -143,22 +143,24 @@ class MqttSource:
         connection = self._chunks[0].connection
         messages: list[RawMessage] = []
         acknowledgements: list[bytes] = []
+        mids: list[int] = []
         while self._chunks and self._chunks[0].connection is connection and len(messages) < BATCH:
             chunk = self._chunks.popleft()
             messages += chunk.messages
             acknowledgements.append(chunk.acknowledgements)
+            mids += chunk.mids
             self._bytes -= chunk.size_bytes
         self._messages -= len(messages)
         if self._connection is not None and not self._full():
             self._connection.resume()
         return Inbound(
-            messages=messages, ack=partial(self._acknowledge, connection, b"".join(acknowledgements))
+            messages=messages, ack=partial(self._acknowledge, connection, b"".join(acknowledgements), mids)
         )
 
     async def _acknowledge(
-        self, connection: Connection, acknowledgements: bytes, outcomes: Sequence[Outcome]
+        self, connection: Connection, acknowledgements: bytes, mids: list[int], outcomes: Sequence[Outcome]
     ) -> None:
         """All outcomes are acknowledged alike: what was invalid is a dead letter by now, and kept."""
         if connection.alive:
             connection.acknowledge(acknowledgements)
-            self._window.acknowledged(mids(acknowledgements))
+            self._window.acknowledged(mids)

@@ -18,7 +18,7 @@ from paho.mqtt.client import Client
 from paho.mqtt.enums import MQTTErrorCode
 
 from adapters.mqtt.client import BulkClient, receive
-from adapters.mqtt.packets import SHORTEST, Puback, Publish, disconnect_reason, read_puback, split
+from adapters.mqtt.packets import SHORTEST, Puback, Publishes, disconnect_reason, read_puback, split
 from adapters.mqtt.reasons import SESSION_TAKEN_OVER, reason_text
 from canonical.errors import CrossplantError, TransientError
 
@@ -48,7 +48,7 @@ class Wire:
         *,
         keepalive_s: int,
         properties: bool,
-        publishes: Callable[[list[Publish]], None],
+        publishes: Callable[[Publishes], None],
         acknowledged: Callable[[Puback], None],
     ) -> None:
         self.client = client
@@ -151,7 +151,7 @@ class Wire:
         self._pieces, self._size, self._needed = [rest] if rest else [], len(rest), found.needed
         for packet in found.others:
             self._handle(packet)
-        if found.publishes:
+        if found.publishes.mids:
             self._publishes(found.publishes)
         if found.others:
             self.flush()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -12,7 +14,7 @@ from adapters.mqtt.packets import (
     SHORTEST,
     MalformedPacketError,
     Puback,
-    Publish,
+    Publishes,
     disconnect_reason,
     read_properties,
     read_puback,
@@ -20,6 +22,19 @@ from adapters.mqtt.packets import (
     write_properties,
     write_publish,
 )
+
+
+class Publish(NamedTuple):
+    first: int
+    mid: int
+    topic: bytes
+    properties: bytes
+    payload: bytes
+
+
+def rows(publishes: Publishes) -> list[Publish]:
+    return [Publish(*row) for row in zip(*publishes, strict=True)]
+
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=50)
 
@@ -34,7 +49,8 @@ def _length(value: int) -> bytes:
 
 
 def _packed(publish: Publish, *, version5: bool) -> bytes:
-    body = len(publish.topic).to_bytes(2, "big") + publish.topic + publish.mid
+    body = len(publish.topic).to_bytes(2, "big") + publish.topic
+    body += publish.mid.to_bytes(2, "big") if publish.mid else b""
     if version5:
         body += _length(len(publish.properties)) + publish.properties
     body += publish.payload
@@ -46,7 +62,7 @@ def publishes(draw: st.DrawFn, version5: bool = True) -> Publish:
     qos = draw(st.sampled_from([0, 1, 2]))
     return Publish(
         first=0x30 | qos << 1 | draw(st.sampled_from([0, 1, 8, 9])),
-        mid=draw(st.binary(min_size=2, max_size=2)) if qos else b"",
+        mid=draw(st.integers(1, 65_535)) if qos else 0,
         topic=draw(st.binary(min_size=1, max_size=40)),
         properties=draw(st.sampled_from([b"", b"p" * 5, b"q" * 127, b"r" * 128, b"s" * 300, b"t" * 20_000]))
         if version5
@@ -71,7 +87,7 @@ def test_any_cut_of_the_stream_gives_the_same_packets(data: st.DataObject, versi
         if len(rest) < needed:
             continue
         part = split(rest, properties=version5)
-        found += part.publishes
+        found += rows(part.publishes)
         others += part.others
         rest, needed = rest[part.used :], part.needed
         assert needed > len(rest)
@@ -98,6 +114,7 @@ def test_rubbish_is_malformed_or_waits_but_nothing_else(rubbish: bytes, version5
         b"\x30\x03\x00\x05a",  # the topic ends beyond the packet
         b"\x32\x04\x00\x01a\x00",  # half a packet identifier
         b"\x36\x06\x00\x01a\x00\x01\x00",  # QoS 3
+        b"\x32\x06\x00\x01a\x00\x00\x00",  # packet identifier 0
         b"\x32\x06\x00\x01a\x00\x01\x05",  # properties end beyond the packet
         b"\x30\xff\xff\xff\xff\x01",  # a length of five bytes
     ],
@@ -167,10 +184,8 @@ def test_what_is_published_reads_as_it_was_meant(
     packet = write_publish(
         topic, payload, mid=mid, qos=qos, retain=retain, properties=_length(len(properties)) + properties
     )
-    expected = Publish(
-        0x30 | qos << 1 | retain, mid.to_bytes(2, "big") if qos else b"", topic, properties, payload
-    )
-    assert split(packet, properties=True).publishes == [expected]
+    expected = Publish(0x30 | qos << 1 | retain, mid if qos else 0, topic, properties, payload)
+    assert rows(split(packet, properties=True).publishes) == [expected]
 
 
 @pytest.mark.parametrize(

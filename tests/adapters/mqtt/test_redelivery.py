@@ -7,10 +7,10 @@ from datetime import UTC, datetime
 from adapters.mqtt.redelivery import Window
 from canonical.ports import RawMessage
 
-ONE, TWO, THREE = b"\0\1", b"\0\2", b"\0\3"
+ONE, TWO, THREE = 1, 2, 3
 
 
-def _add(window: Window, mid: bytes, message_id: str, topic: bytes = b"t", payload: bytes = b"p") -> None:
+def _add(window: Window, mid: int, message_id: str, topic: bytes = b"t", payload: bytes = b"p") -> None:
     window.add({mid: (topic, hash(payload), message_id)})
 
 
