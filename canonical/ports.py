@@ -49,7 +49,7 @@ Attribute = str | int | float | bool
 # ── the way in ──────────────────────────────────────────────────────────────────────────────────
 
 
-class RawMessage(Struct, frozen=True, kw_only=True):
+class RawMessage(Struct, frozen=True, kw_only=True, gc=False):  # it holds nothing that could form a cycle
     """The bytes as the source sent them, with what the transport knew about them.
 
     ``id`` is unique per adapter and becomes the events' ``srcmsgid``; a source that can see the
