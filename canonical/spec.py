@@ -57,12 +57,17 @@ class Guarantees(Struct, frozen=True, kw_only=True):
     """What a source's protocol can do; the conformance suite asserts what is declared.
 
     ``redelivers``: what was not acknowledged comes again. ``back_pressure``: it waits when we are
-    slow. ``stable_ids``: the same message has the same id when it comes again.
+    slow. ``stable_ids``: the same message has the same id when it comes again. ``gaps``: what may be missing
+    all the same, in words; such a gap is written down. ``while_``: what it
+    rests on beside, in words. Options that make a difference have a property
+    ``guarantees`` of their own.
     """
 
     redelivers: bool = False
     back_pressure: bool = False
     stable_ids: bool = False
+    gaps: str = ""
+    while_: str = ""
 
 
 class SinkTraits(Struct, frozen=True, kw_only=True):
@@ -70,13 +75,15 @@ class SinkTraits(Struct, frozen=True, kw_only=True):
 
     ``ordered``: one call may hold several deliveries of one key, sent in order. ``max_batch``:
     deliveries per call. ``concurrency``: calls at the same time, never two with one key.
-    ``lookup``: implements ``Lookup``.
+    ``lookup``: implements ``Lookup``; options that decide that have a property ``looks_up``. ``forgets``:
+    what a look-up does not find although it arrived, in words.
     """
 
     ordered: bool = False
     max_batch: int = 1
     concurrency: int = 1
     lookup: bool = False
+    forgets: str = ""
 
 
 class Health:
@@ -144,6 +151,7 @@ class AdapterSpec(Struct, frozen=True, kw_only=True):
     those that a route may set for its deliveries (text in it is a template). A factory is None
     where the kind has no such side; ``decoder`` is for kinds whose messages have one meaning
     (OPC UA), all others take a format. ``example`` is YAML that ``crossplant adapters KIND`` shows.
+    ``emits``: the event types that ``decoder`` makes, as in a route's ``on``; none: not known.
     ``probe`` gives the steps of a connection test, those of ``canonical.probing``; None: its source, or its
     sink, is opened.
     """
@@ -157,18 +165,22 @@ class AdapterSpec(Struct, frozen=True, kw_only=True):
     target: type[BaseModel] | None = None
     guarantees: Guarantees = Guarantees()
     traits: SinkTraits = SinkTraits()
+    emits: tuple[str, ...] = ()
     example: str = ""
     probe: Callable[[Any, AdapterContext], AsyncIterator[Step]] | None = None
 
 
 class FormatSpec(Struct, frozen=True, kw_only=True):
-    """One format that any transport may name."""
+    """One format that any transport may name. ``emits``: the event types that it makes without rules."""
 
     kind: str
     summary: str
     config: type[BaseModel]
     decoder: Callable[[Any, FormatContext], Decoder] | None = None
     formatter: Callable[[Any], Formatter] | None = None
+    emits: tuple[str, ...] = ()
+    ledger: bool = False
+    """Its interchanges are taken in once for good, whatever ids their messages have."""
     example: str = ""
 
 

@@ -131,6 +131,11 @@ class AdapterConfig(_Kind):
         description="How much it is sent at most, by all its routes together, such as 50/s; the drain "
         "after an outage keeps to it, too.",
     )
+    idempotent: bool = Field(
+        False,
+        description="Whether the system behind it takes no delivery twice: every delivery carries an "
+        "idempotency key, the same on every attempt.",
+    )
     owner: str | None = Field(None, description="The team that answers for it.")
 
     @field_validator("kind")

@@ -126,6 +126,10 @@ class Route(Part):
         "now", alias="from", description="A new route begins with what comes in from now on, or the oldest."
     )
     was: Name | None = Field(None, description="The name it had: it goes on where that one stood.")
+    require: Literal["effectively_once", "at_least_once"] | None = Field(
+        None,
+        description="What the route must guarantee; where sources and target cannot, it is refused.",
+    )
     owner: str | None = Field(None, description="The team that its exceptions go to.")
 
     @field_validator("mode", mode="before")

@@ -10,6 +10,7 @@ from canonical.errors import ConfigError
 from config.document import Path, spell
 from config.expression_check import expression_findings, template_findings
 from config.findings import Finding, did_you_mean
+from config.guarantees import falls_short, guarantee
 from config.mapping import find_function
 from config.model import Codes, Route
 from config.route import expand
@@ -39,6 +40,7 @@ def route_findings(view: View) -> Iterator[Finding]:
         yield from _reachable(view, name, route)
         yield from _renamed(view, name, route)
         yield from _function(view, name, route)
+        yield from _required(view, name, route)
         if route.codes:
             types = [found for entry in route.on for found in _types(entry)]
             yield from code_findings(view, route.codes, types, "routes", name, "codes")
@@ -103,6 +105,11 @@ def _function(view: View, name: str, route: Route) -> Iterator[Finding]:
             find_function(route.map, view.deployment.python)
         except ConfigError as error:
             yield view.place("routes", name, "map").finding(f"routes.{name}.map: {error.message}")
+
+
+def _required(view: View, name: str, route: Route) -> Iterator[Finding]:
+    if route.require and (short := falls_short(route, guarantee(view.deployment, name))):
+        yield view.place("routes", name, "require").finding(f"routes.{name}.require: {short}")
 
 
 def _reachable(view: View, name: str, route: Route) -> Iterator[Finding]:

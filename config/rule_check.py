@@ -12,7 +12,7 @@ from config.document import spell
 from config.findings import Finding
 from config.view import View
 
-__all__ = ["emitted", "rule_findings"]
+__all__ = ["emitted", "rule_findings", "written_rules"]
 
 
 def rule_findings(view: View, name: str, settings: FormatConfig) -> Iterator[Finding]:
@@ -27,12 +27,23 @@ def rule_findings(view: View, name: str, settings: FormatConfig) -> Iterator[Fin
 
 
 def emitted(adapter: AdapterConfig) -> set[str] | None:
-    """The suffixes of the event types that an adapter's rules make; None when no rules tell."""
-    rules = [rule for each in _rules(adapter.format).values() for rule in each] if adapter.format else []
+    """The suffixes of the event types that an adapter makes: by its rules, else as its format, or its kind,
+    says of itself; None when nobody tells."""
+    rules = written_rules(adapter)
+    made = [rule.type for rule in rules if rule.type] if rules else list(_declared(adapter))
     try:
-        return {catalogue.get(rule.type).suffix for rule in rules if rule.type} if rules else None
+        return {catalogue.get(name).suffix for name in made} if made else None
     except catalogue.UnknownType:
         return None
+
+
+def written_rules(adapter: AdapterConfig) -> list[EventRule]:
+    """The rules by which an adapter's format makes events; none when it knows by itself."""
+    return [rule for each in _rules(adapter.format).values() for rule in each] if adapter.format else []
+
+
+def _declared(adapter: AdapterConfig) -> tuple[str, ...]:
+    return adapter.format.spec.emits if adapter.format else adapter.spec.emits
 
 
 def _rules(settings: FormatConfig) -> dict[str, list[EventRule]]:

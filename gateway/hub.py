@@ -10,6 +10,7 @@ from typing import Any, Protocol
 from canonical.ports import Outcome, RawMessage
 from canonical.spec import Health, Log
 from config.crosswalks import CrosswalkRow
+from config.guarantees import Guarantee
 from config.model import AdapterConfig, Deployment
 from deadletter.bulk import Bulk
 from deadletter.dryrun import DryRun
@@ -138,6 +139,8 @@ class Hub(Protocol):
     def adapters(self) -> Mapping[str, Adapter]: ...
     @property
     def engines(self) -> Mapping[str, Engine]: ...
+    @property
+    def guarantees(self) -> Mapping[str, Guarantee]: ...
     @property
     def dead_letters(self) -> DeadLetters: ...
     @property

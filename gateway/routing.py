@@ -9,8 +9,10 @@ from datetime import UTC, datetime
 
 from msgspec import Struct
 
+from canonical.errors import ConfigError
 from canonical.ports import Sink, Transaction
 from canonical.spec import Log, SinkTraits
+from config.guarantees import Guarantee, falls_short, guarantee
 from config.model import Deployment
 from deadletter.service import Audit
 from gateway.compile import compile_route, inbound_codes
@@ -43,7 +45,7 @@ class Backlog(Struct, frozen=True, kw_only=True):
 
 
 class Routing:
-    """``engines`` are those that run, by the route's name."""
+    """By the route's name: ``engines`` are those that run, ``guarantees`` of all that are configured."""
 
     def __init__(
         self,
@@ -66,6 +68,7 @@ class Routing:
         self._shares: dict[str, Share] = {}
         self._deployment: Deployment
         self.engines: dict[str, Engine] = {}
+        self.guarantees: dict[str, Guarantee] = {}
 
     async def start(self, deployment: Deployment, names: Sequence[str]) -> None:
         """Starts these routes where they stood. Raises ConfigError before anything runs."""
@@ -80,6 +83,7 @@ class Routing:
     ) -> None:
         """Runs these routes from their places on. Their adapters must be there, and open."""
         self._deployment = deployment
+        self.guarantees = {name: guarantee(deployment, name) for name in deployment.routes}
         for name in sorted(cursors.keys() - deployment.routes.keys()):
             self._log.warning("route_without_configuration", route=name, position=cursors[name])
         for name, route in compiled.items():
@@ -218,7 +222,11 @@ class Routing:
 
 
 def compiled_routes(deployment: Deployment, names: Sequence[str]) -> dict[str, Route]:
-    """The routes ready to run. Raises ConfigError, ExpressionError."""
+    """The routes ready to run. Raises ConfigError, also for one that cannot keep what it requires, and
+    ExpressionError."""
+    for name in names:
+        if short := falls_short(deployment.routes[name], guarantee(deployment, name)):
+            raise ConfigError(f"route {name!r} does not start: {short}", key=f"routes.{name}.require")
     inbound = inbound_codes(deployment)
     return {name: compile_route(name, deployment.routes[name], inbound, deployment.python) for name in names}
 

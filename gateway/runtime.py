@@ -23,6 +23,7 @@ import structlog
 from canonical.event import utc_now
 from canonical.ports import Outcome, RawMessage, Transaction
 from canonical.spec import FormatContext, Health, Log, format_spec
+from config.guarantees import Guarantee
 from config.model import Deployment
 from deadletter import bulk, edits
 from deadletter import store as dead_letters
@@ -193,6 +194,11 @@ class Hub:
     def engines(self) -> Mapping[str, Engine]:
         """The routes that run, by name."""
         return self._routing.engines if self._routing is not None else {}
+
+    @property
+    def guarantees(self) -> Mapping[str, Guarantee]:
+        """What each configured route guarantees."""
+        return self._routing.guarantees if self._routing is not None else {}
 
     def start_sources(self) -> None:
         """Lets messages in."""

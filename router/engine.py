@@ -75,7 +75,9 @@ class Engine:
         """``share``: the route's part in the limit of its sink, when that has one."""
         self.route, self.feed, self.keeper = route, feed, keeper
         self._traits, self._journal = traits, journal
-        self._handover = Handover(route.name, sink, traits, log)
+        self._handover = Handover(
+            route.name, sink, traits, log, doubtful_until=journal.head, doubtful=WINDOW_EVENTS
+        )
         self._crosswalk, self._observer, self._clock, self._log = crosswalk, observer, clock, log
         full = traits.max_batch if traits.ordered else traits.concurrency
         self.breaker = Breaker(full, share=share)

@@ -20,15 +20,36 @@ SEND_DEADLINE_S = 120.0
 class Handover:
     """Asks a sink for what may have arrived, and sends the rest."""
 
-    def __init__(self, route: str, sink: Sink, traits: SinkTraits, log: Log) -> None:
+    def __init__(
+        self,
+        route: str,
+        sink: Sink,
+        traits: SinkTraits,
+        log: Log,
+        *,
+        doubtful_until: int = 0,
+        doubtful: int = 0,
+    ) -> None:
+        """``doubtful_until``: the journal's head when the route started. So many of the events up to there
+        may have been under way when the last run ended, and are asked for."""
         self._route, self._sink, self._traits, self._log = route, sink, traits, log
+        self._doubtful_until, self._doubtful = doubtful_until, doubtful
 
     async def deliver(self, batch: Sequence[tuple[Work, Delivery]]) -> list[SinkOutcome]:
         """One outcome per delivery, in order."""
-        known = {work.position: await self._ask(delivery) for work, delivery in batch if work.lookup}
+        known = {work.position: await self._ask(delivery) for work, delivery in batch if self._in_doubt(work)}
         to_send = [delivery for work, delivery in batch if known.get(work.position) is None]
         sent = iter(await self.send(to_send) if to_send else [])
         return [known.get(work.position) or next(sent) for work, _ in batch]
+
+    def _in_doubt(self, work: Work) -> bool:
+        """Whether an earlier attempt, of this run or of the last one, may have arrived."""
+        if work.lookup:
+            return True
+        if work.position > self._doubtful_until:
+            return False
+        self._doubtful -= not work.from_lane
+        return work.from_lane or self._doubtful >= 0
 
     async def _ask(self, delivery: Delivery) -> SinkOutcome | None:
         """Whether the sink has what an earlier attempt may have brought; None: it has not, or can't tell."""

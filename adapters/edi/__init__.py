@@ -35,12 +35,21 @@ def _x12_formatter(options: X12Options) -> Formatter:
     return X12Formatter(options)
 
 
+_EMITS = (
+    "procurement.order.issued",
+    "procurement.asn.received",
+    "inventory.balance.reported",
+    "integration.interchange.received",
+)
+
 EDIFACT = FormatSpec(
     kind="edifact",
     summary="UN/EDIFACT: ORDERS, DESADV, INVRPT to events; ORDERS and CONTRL from payloads",
     config=EdifactOptions,
     decoder=_edifact_decoder,
     formatter=_edifact_formatter,
+    emits=_EMITS,
+    ledger=True,
     example="""\
 format:
   kind: edifact
@@ -57,6 +66,8 @@ X12 = FormatSpec(
     config=X12Options,
     decoder=_x12_decoder,
     formatter=_x12_formatter,
+    emits=_EMITS,
+    ledger=True,
     example="""\
 format:
   kind: x12

@@ -42,7 +42,12 @@ SPEC = AdapterSpec(
     target=FileTarget,
     # A file stays where it is until it is committed, and keeps its id as long as it is not written.
     guarantees=Guarantees(redelivers=True, back_pressure=True, stable_ids=True),
-    traits=SinkTraits(ordered=True, max_batch=100, lookup=True),
+    traits=SinkTraits(
+        ordered=True,
+        max_batch=100,
+        lookup=True,
+        forgets="a file that the receiver has taken away already",
+    ),
     probe=_probe,
     example="""\
 adapters:

@@ -86,6 +86,7 @@ VALUE = FormatSpec(
     config=ValueOptions,
     decoder=_value_decoder,
     formatter=_value_formatter,
+    emits=("telemetry.measurement.recorded",),
     example="""\
 format: {kind: value, type: number, decimal: comma, uom: CEL}
 """,

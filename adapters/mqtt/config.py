@@ -10,7 +10,8 @@ from urllib.parse import urlsplit
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
 
 from adapters.mqtt.topics import overlap, parse_filter
-from canonical.duration import Duration
+from canonical.duration import Duration, format_duration
+from canonical.spec import Guarantees
 
 __all__ = ["MqttOptions", "MqttTarget", "Subscription", "TlsOptions"]
 
@@ -160,6 +161,18 @@ class MqttOptions(BaseModel):
         """Whether messages come in."""
         return bool(self.subscribe)
 
+    @property
+    def guarantees(self) -> Guarantees:
+        """What the protocol can do with these subscriptions."""
+        confirmed = all(each.qos == 1 for each in self.subscribe)
+        lasting = format_duration(self.session_expiry)
+        return Guarantees(
+            redelivers=confirmed,
+            back_pressure=True,
+            stable_ids=True,
+            while_=f"the hub is away no longer than its session lasts ({lasting})",
+        )
+
     def warnings(self) -> Iterator[tuple[str, str]]:
         """Pairs of (option, what is risky about it), for ``crossplant check``; it runs all the same."""
         if self.password is not None and not self.secure and not _is_loopback(self.host):
@@ -206,6 +219,11 @@ class MqttTarget(BaseModel):
         default=False,
         description="Whether the broker keeps it as the topic's last value for later subscribers.",
     )
+
+    @property
+    def confirmed(self) -> bool:
+        """Whether the broker says that it has a delivery."""
+        return self.qos == 1
 
 
 def _split(url: str) -> tuple[str, str, int]:

@@ -29,7 +29,13 @@ SPEC = AdapterSpec(
     decoder=_decoder,
     # While the server keeps the subscription, what was not committed is asked for again under the same
     # id, also by the next process. Where it does not, the gap is written down.
-    guarantees=Guarantees(redelivers=True, back_pressure=True, stable_ids=True),
+    guarantees=Guarantees(
+        redelivers=True,
+        back_pressure=True,
+        stable_ids=True,
+        gaps="values that the server's queue dropped, or did not keep while nobody was connected",
+    ),
+    emits=("telemetry.measurement.recorded", "telemetry.source.changed", "equipment.state.changed"),
     example="""\
 adapters:
   aachen-press:

@@ -11,6 +11,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, fi
 
 from canonical.duration import Duration, Size
 from canonical.expression import ExpressionError, Template, compile_expression
+from canonical.spec import Guarantees
 
 __all__ = [
     "Basic",
@@ -320,6 +321,18 @@ class RestConfig(_Options):
     def receives(self) -> bool:
         """Whether messages come in."""
         return self.webhook is not None or self.poll is not None
+
+    @property
+    def guarantees(self) -> Guarantees:
+        """What HTTP can do with this source: only Standard Webhooks oblige the sender to give ids."""
+        signed = self.webhook is None or self.webhook.verify.kind == "standard-webhooks"
+        sender = "the sender repeats what it got no 2xx for" if self.webhook is not None else ""
+        return Guarantees(redelivers=True, back_pressure=True, stable_ids=signed, while_=sender)
+
+    @property
+    def looks_up(self) -> bool:
+        """Whether the server can be asked what has arrived."""
+        return self.lookup is not None
 
 
 class RestTarget(_Options):

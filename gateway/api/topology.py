@@ -8,8 +8,10 @@ from urllib.parse import urlencode
 
 import apsw
 from fastapi import APIRouter, Depends, Request
+from msgspec import structs
 from starlette.responses import Response
 
+from canonical.rate import format_rate
 from gateway.api.answers import ERRORS, json
 from gateway.api.services import answered
 from gateway.auth import ADMIN, READ, Principal, forbidden, hub_of, require
@@ -92,7 +94,9 @@ def _adapter(hub: Hub, each: Adapter) -> dict[str, Any]:
 @api.get("/v1/routes", summary="The routes, their state and backlog")
 async def routes(request: Request, principal: Reader) -> Response:
     """`state` is `flowing` or `paused` (its target is away; it drains by itself). `backlog` is per
-    plant, `-` is none; `parked` and `dead_letters` count what is of the key's plants."""
+    plant, `-` is none; `parked` and `dead_letters` count what is of the key's plants. `guarantee` is worked
+    out of what its sources, the journal and its target can do: `because` says what keeps it from being
+    better, `provided` what it rests on."""
     hub = hub_of(request)
     await hub.metrics.refresh(hub, younger_than_s=_FRESH_S)
     items = [
@@ -124,6 +128,8 @@ def _counts(snapshot: Snapshot, route: str, principal: Principal) -> dict[str, A
 
 def _route(hub: Hub, name: str, engine: Engine) -> dict[str, Any]:
     status, written = engine.status, hub.deployment.routes.get(name)
+    guarantee = hub.guarantees.get(name)
+    target = hub.deployment.adapters.get(engine.route.to)
     return {
         "name": name,
         "on": sorted(engine.route.types),
@@ -131,6 +137,10 @@ def _route(hub: Hub, name: str, engine: Engine) -> dict[str, Any]:
         "when": written.when if written else None,
         "to": engine.route.to,
         "owner": engine.route.owner or None,
+        "guarantee": structs.asdict(guarantee) if guarantee else None,
+        "require": written.require if written else None,
+        "priority": written.priority if written else "normal",
+        "rate": format_rate(target.rate) if target and target.rate else None,
         "state": status.state,
         "reason": status.reason,
         "paused_for_s": status.paused_for_s,

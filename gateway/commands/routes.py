@@ -17,7 +17,8 @@ routes = typer.Typer(no_args_is_help=True)
 def list_routes(url: Url = DEFAULT_URL, key_file: KeyFile = None, *, as_json: AsJson = False) -> None:
     """Lists the routes: flowing, or paused because the target is away; how many events wait, since when.
 
-    What is parked or blocked is not among those that wait: see `crossplant lanes list`.
+    What is parked or blocked is not among those that wait: see `crossplant lanes list`. What a guarantee
+    rests on, and what keeps it from being better, is in `--json`.
 
     \b
     crossplant routes list
@@ -29,11 +30,12 @@ def list_routes(url: Url = DEFAULT_URL, key_file: KeyFile = None, *, as_json: As
         show_json(found)
         return
     show_table(
-        ("route", "to", "state", "waiting", "oldest", "reason"),
+        ("route", "to", "guarantee", "state", "waiting", "oldest", "reason"),
         [
             (
                 one.get("name"),
                 one.get("to"),
+                str((one.get("guarantee") or {}).get("level") or "").replace("_", " "),
                 one.get("state"),
                 _waiting(one),
                 moment(one.get("oldest_at")),

@@ -51,6 +51,9 @@ class RouteRow(Struct, frozen=True, kw_only=True):
     oldest_at: datetime | None
     parked: int
     dead: int
+    guarantee: str
+    because: list[str]
+    provided: list[str]
 
 
 def tile(hub: Hub, adapter: Adapter) -> Tile:
@@ -114,7 +117,7 @@ def _row(hub: Hub, name: str, engine: Engine, principal: Principal) -> RouteRow:
         return route == name and principal.sees(None if plant == "-" else plant)
 
     waiting = [each for each in snapshot.backlog if seen(each.plant, each.route)]
-    paused = _paused(engine)
+    paused, guarantee = _paused(engine), hub.guarantees.get(name)
     return RouteRow(
         name=name,
         types=sorted(engine.route.types),
@@ -132,4 +135,7 @@ def _row(hub: Hub, name: str, engine: Engine, principal: Principal) -> RouteRow:
             rows for plant, of, state, rows in snapshot.lanes if state == "parked" and seen(plant, of)
         ),
         dead=sum(count for plant, of, count in snapshot.dead_letters if seen(plant, of)),
+        guarantee=guarantee.level.replace("_", " ") if guarantee else "",
+        because=guarantee.because if guarantee else [],
+        provided=guarantee.provided if guarantee else [],
     )

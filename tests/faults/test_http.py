@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import random
 from collections.abc import Callable, Sequence
 from itertools import pairwise
 
 import pytest
+from aiohttp import ClientError
 
 from adapters.conformance.proxy import FaultProxy
 from tests.faults.erp import Erp, Mood, erp_at
@@ -21,7 +23,7 @@ ORDERS = [f"o{number}" for number in range(8)]
 RETRY = "    retry: {first: 200ms, max: 1s, give_up_after: 1h}\n"
 
 
-def configure(plant: Plant, port: int, *, lookup: str = "", routes: str = "") -> None:
+def configure(plant: Plant, port: int, *, lookup: str = "", routes: str = "", more: str = "") -> None:
     """The hub between its webhook and the ERP."""
     plant.configure(
         f"""
@@ -31,7 +33,7 @@ def configure(plant: Plant, port: int, *, lookup: str = "", routes: str = "") ->
     timeout: 1s
     concurrency: 4
 {lookup}""",
-        f"  out:{ROUTE}    to: {{adapter: erp, path: orders}}\n{RETRY}{routes}",
+        f"  out:{ROUTE}    to: {{adapter: erp, path: orders}}\n{RETRY}{more}{routes}",
     )
 
 
@@ -131,6 +133,33 @@ async def test_14_a_lost_answer_is_looked_up_or_repeated_under_the_same_key(
             assert erp.ledger.repeated == repeated == 0
         else:
             assert erp.ledger.repeated > 0
+
+
+@pytest.mark.parametrize("point", ["engine.after_send", "engine.before_settle"])
+async def test_04_a_route_that_asks_repeats_nothing_after_a_kill(
+    plant: Plant, free_port: Callable[[], int], point: str
+) -> None:
+    """``require: effectively_once``: what may have been under way is asked for, not sent again."""
+    target, sent = free_port(), facts(ORDERS, range(20))
+    asked, required = '    lookup: {path: "receipts/{key}"}\n', "    require: effectively_once\n"
+    configure(plant, target, lookup=asked, more=required)
+    async with erp_at(target) as (erp, _):
+        await plant.start()
+        await plant.stop()
+        posted = 0
+        for round_ in range(2):
+            await plant.hub.start(f"{point}:{3 + 8 * round_}")
+            with contextlib.suppress(OSError, ClientError):
+                while posted < len(sent):
+                    await plant.post([sent[posted]])
+                    posted += 1
+            await eventually(lambda: plant.hub.dead, 60)
+        await plant.start()
+        await plant.post(sent[posted:])  # the one without an answer again, too
+        await finish(plant, erp, sent)
+        assert plant.hub.hits.read_text().count(point) == 2
+        assert erp.looked_up > 0
+        assert erp.ledger.repeated == 0
 
 
 async def test_22_duplicate_publishes_have_one_effect(plant: Plant, free_port: Callable[[], int]) -> None:
