@@ -244,6 +244,9 @@ class Engine:
             return 0
         part = self._window.take(taken)
         free = taken if self.keeper.clear else self._free(taken, part)
+        if self._handover.doubts(taken[0].position):  # one by one, so that each is asked for
+            self._ready.extend(self._work(item, part) for item in free)
+            return len(taken)
         made = self._maker.make(free, self._crosswalk())
         whole = made.error is None and len(free) == len(taken)
         if not whole:

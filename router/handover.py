@@ -42,6 +42,10 @@ class Handover:
         sent = iter(await self.send(to_send) if to_send else [])
         return [known.get(work.position) or next(sent) for work, _ in batch]
 
+    def doubts(self, position: int) -> bool:
+        """Whether the last run may have sent this event, and the sink can be asked."""
+        return self._traits.lookup and self._doubtful > 0 and position <= self._doubtful_until
+
     def _in_doubt(self, work: Work) -> bool:
         """Whether an earlier attempt, of this run or of the last one, may have arrived."""
         if work.lookup:

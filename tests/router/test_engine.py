@@ -272,3 +272,36 @@ async def test_a_commit_that_is_read_before_it_is_announced_is_taken_once(tmp_pa
         feed.offer(later, reached - 1)
         assert [item.position for item in feed.take(10)] == [1, 2, 3, 4]
         rig.dispatcher.drop(feed)
+
+
+class Asked(ScriptedSink):
+    """A sink that can be asked what it has."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.asked: list[int] = []
+
+    async def lookup(self, delivery: Delivery) -> Accepted | None:
+        self.asked.append(number_of(delivery))
+        known = {one.idempotency_key for one in self.accepted}
+        return Accepted("known") if delivery.idempotency_key in known else None
+
+
+@pytest.mark.parametrize(
+    "traits", [SinkTraits(concurrency=4, lookup=True), SinkTraits(ordered=True, max_batch=8, lookup=True)]
+)
+async def test_what_may_have_been_under_way_is_asked_for_after_a_crash(
+    tmp_path: Path, traits: SinkTraits
+) -> None:
+    sink = Asked()
+    async with running(tmp_path) as rig:
+        await rig.append(*(order(n, f"o{n % 3}") for n in range(20)))
+        sink.accepted = [d for n in range(5) if (d := route().deliver(order(n, f"o{n % 3}"), rig.crosswalk))]
+        engine = await rig.start(route(), sink, traits)  # whose last run sent five and settled none
+        await until(lambda: engine.status.cursor >= 20)
+        assert sorted(sink.numbers) == list(range(20))
+        assert sorted(sink.asked) == list(range(20))
+        await rig.append(*(order(n, f"o{n % 3}") for n in range(20, 30)))
+        await until(lambda: engine.status.cursor >= 30)
+    assert sorted(sink.numbers) == list(range(30))
+    assert sorted(sink.asked) == list(range(20)), "what comes later was never under way"
