@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import gc
 import itertools
 import os
+import sys
 import tempfile
 import time
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -17,6 +19,7 @@ from bench.workload import payload, topic
 from canonical import catalogue
 from canonical.event import Event, encode_lines, new_id
 from canonical.ports import RawMessage
+from gateway.runtime import GC_THRESHOLDS, SWITCH_INTERVAL_S
 from router.journal import IngestBatch, Message
 from router.journal.sqlite import SQLiteJournal
 
@@ -105,15 +108,29 @@ def _raw(folder: Path, count: int, size: int) -> Run:
     return run
 
 
+@contextmanager
+def _as_in_a_hub() -> Iterator[None]:
+    """The settings that ``gateway.runtime`` makes, for both; given back afterwards."""
+    thresholds, interval_s = gc.get_threshold(), sys.getswitchinterval()
+    gc.set_threshold(*GC_THRESHOLDS)
+    sys.setswitchinterval(SWITCH_INTERVAL_S)
+    try:
+        yield
+    finally:
+        gc.set_threshold(*thresholds)
+        sys.setswitchinterval(interval_s)
+
+
 @asynccontextmanager
 async def journal(options: Options) -> AsyncIterator[list[Arena]]:
     """Events a second, one append after the other, nothing else in the process."""
     count = 10_000 if options.quick else 50_000
     note = (
         "Ours also keeps each raw message, deduplicates, and gives positions; events are encoded within its "
-        "time, and beforehand for the raw append."
+        "time, and beforehand for the raw append. The collector's thresholds and the interpreter's switch "
+        "interval are those of a hub."
     )
-    with tempfile.TemporaryDirectory(prefix="crossplant-bench-") as place:
+    with _as_in_a_hub(), tempfile.TemporaryDirectory(prefix="crossplant-bench-") as place:
         folder = Path(place)
         yield [
             Arena(

@@ -21,6 +21,7 @@ from msgspec import Struct, field
 __all__ = [
     "Event",
     "decode",
+    "decode_lines",
     "encode",
     "encode_lines",
     "hash_number",
@@ -33,7 +34,7 @@ __all__ = [
 Extension = str | int | bool
 
 
-class Event(Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=True):
+class Event(Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=True, gc=False):
     """One thing that happened, in the source's own codes. Never mutated; identity is (source, id).
 
     ``data`` is a JSON value as the catalogue describes it (decimals as strings, times RFC 3339);
@@ -105,6 +106,14 @@ def decode(line: bytes) -> Event:
         return _decoder.decode(line)
     except msgspec.ValidationError:
         return from_json(msgspec.json.decode(line))
+
+
+def decode_lines(lines: bytes) -> list[Event]:
+    """The events that ``encode_lines`` wrote."""
+    try:
+        return _decoder.decode_lines(lines)
+    except msgspec.ValidationError:  # some have extensions
+        return [decode(line) for line in lines.splitlines()]
 
 
 def payload_hash(event: Event) -> bytes:

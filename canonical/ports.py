@@ -66,7 +66,7 @@ class RawMessage(Struct, frozen=True, kw_only=True, gc=False):  # it holds nothi
     attributes: dict[str, Attribute] = field(default_factory=dict)
 
 
-class Outcome(Struct, frozen=True, kw_only=True):
+class Outcome(Struct, frozen=True, kw_only=True, gc=False):
     """What became of one raw message, known once the commit is durable.
 
     ``accepted``: at least one new event. ``duplicate``: seen before with the same payload.
@@ -173,7 +173,7 @@ class InterchangeFormatter(Formatter, Protocol):
         ...
 
 
-class Recorded(Struct, frozen=True):
+class Recorded(Struct, frozen=True, gc=False):
     """An event at its place in the journal. Positions grow in time and are never reused."""
 
     position: int

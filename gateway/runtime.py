@@ -54,7 +54,7 @@ from router.journal.retention import Retention
 from router.journal.sqlite import SQLiteJournal
 from router.overdue import Overdue
 
-__all__ = ["API_ADAPTER", "TABLES", "Hub", "running"]
+__all__ = ["API_ADAPTER", "GC_THRESHOLDS", "SWITCH_INTERVAL_S", "TABLES", "Hub", "running"]
 
 API_ADAPTER = "api"
 """Under this name events that are posted to the gateway are counted."""
@@ -72,8 +72,8 @@ TABLES = (
 )
 _DRAIN_S = 10.0
 _HOUSEKEEPING_S = 5.0
-_GC_THRESHOLDS = (100_000, 50, 100)  # events die by reference count; looking for cycles costs a tenth of all
-_SWITCH_INTERVAL_S = 0.0005  # else the journal's thread waits 5 ms for the loop to give up the GIL
+GC_THRESHOLDS = (100_000, 50, 100)  # events die by reference count; looking for cycles costs a tenth of all
+SWITCH_INTERVAL_S = 0.0005  # else the journal's thread waits 5 ms for the loop to give up the GIL
 
 
 class Hub:
@@ -103,8 +103,8 @@ class Hub:
 
     async def open(self) -> None:
         """Opens everything but the sources. Raises ConfigError (a second hub, a newer data folder)."""
-        sys.setswitchinterval(_SWITCH_INTERVAL_S)
-        gc.set_threshold(*_GC_THRESHOLDS)
+        sys.setswitchinterval(SWITCH_INTERVAL_S)
+        gc.set_threshold(*GC_THRESHOLDS)
         settings = self.deployment.journal
         window_s = max([adapter.dedupe for adapter in self.deployment.adapters.values()], default=7 * 86400.0)
         self.journal = SQLiteJournal(

@@ -14,7 +14,7 @@ from zlib import crc32
 
 import msgspec
 
-from canonical.event import Event, decode, encode_lines
+from canonical.event import Event, decode_lines, encode_lines
 from canonical.ports import RawMessage, Recorded
 from router.journal import Header, JournalCorrupt
 
@@ -85,7 +85,7 @@ def header_of(first: int, last: int, header: bytes) -> Header:
 def events_of(row: Row) -> list[Recorded]:
     """The events with their positions. Raises JournalCorrupt when the row is not what was written."""
     _verify(row)
-    return [Recorded(row[0] + index, decode(line)) for index, line in enumerate(row[3].splitlines())]
+    return [Recorded(position, event) for position, event in enumerate(decode_lines(row[3]), start=row[0])]
 
 
 def raws_of(row: Row) -> list[RawMessage]:
