@@ -28,12 +28,13 @@ from gateway.api.events import sees_event
 from gateway.auth import READ, STEWARD, Principal, forbidden, hub_of, require
 from gateway.compile import inbound_codes
 from gateway.crosswalks import seen
-from gateway.crosswalks.candidates import rank
+from gateway.crosswalks.candidates import Candidate, rank
+from gateway.hub import Hub
 from gateway.problems import Problem
 from router.crosswalk import Row
 from router.crosswalk_history import Step
 
-__all__ = ["Steward", "api", "outside", "shown"]
+__all__ = ["Steward", "api", "outside", "proposals", "sees_row", "shown"]
 
 api = APIRouter(tags=["crosswalks"], responses=ERRORS)
 
@@ -121,7 +122,7 @@ async def crosswalks(
     if as_of is not None:
         rows = [row for row in rows if row.effective and row.covers(as_of.timestamp())]
     after = position_cursor(cursor) or 0
-    found = [row for row in rows if row.id > after and _sees(principal, row)]
+    found = [row for row in rows if row.id > after and sees_row(principal, row)]
     following = str(found[limit - 1].id) if len(found) > limit else None
     return page(request, [shown(row) for row in found[:limit]], following)
 
@@ -142,16 +143,8 @@ async def candidates(
     """Proposals, the likeliest first, each with its reason: the same code elsewhere, the same GTIN, a like
     description, a like spelling. `code` is the canonical one, or where `outward` is true the system's. They
     are for a steward to judge: none is ever taken over by itself."""
-    hub = hub_of(request)
-
-    def sees(event: Event) -> bool:
-        return sees_event(principal, event)
-
-    question = await seen.asked(hub, domain, system, value, sees, outward)
-    known = await seen.known(hub, question, inbound_codes(hub.deployment), sees)
-    rows = [row for row in await hub.crosswalks.list(domain=domain) if _sees(principal, row)]
-    found = await asyncio.to_thread(rank, question, rows, known, limit)
-    return json({"outward": question.outward, "items": [structs.asdict(each) for each in found]})
+    outward, found = await proposals(hub_of(request), principal, domain, system, value, outward, limit)
+    return json({"outward": outward, "items": [structs.asdict(each) for each in found]})
 
 
 @api.get("/v1/crosswalks/{number}", summary="One row")
@@ -230,16 +223,37 @@ async def retire(request: Request, principal: Steward, number: Number) -> Respon
     return json(shown(kept))
 
 
+async def proposals(
+    hub: Hub,
+    principal: Principal,
+    domain: str,
+    system: str,
+    value: str,
+    outward: bool | None = None,
+    limit: int = 10,
+) -> tuple[bool, list[Candidate]]:
+    """(whether the system's code is asked for, what the code may mean), by what may be seen."""
+
+    def sees(event: Event) -> bool:
+        return sees_event(principal, event)
+
+    question = await seen.asked(hub, domain, system, value, sees, outward)
+    known = await seen.known(hub, question, inbound_codes(hub.deployment), sees)
+    rows = [row for row in await hub.crosswalks.list(domain=domain) if sees_row(principal, row)]
+    return question.outward, await asyncio.to_thread(rank, question, rows, known, limit)
+
+
 # ── within ──────────────────────────────────────────────────────────────────────────────────────
 
 
-def _sees(principal: Principal, row: Row) -> bool:
+def sees_row(principal: Principal, row: Row) -> bool:
+    """A row of the enterprise is everybody's, a plant's is that plant's."""
     return not row.plant or principal.sees(row.plant)
 
 
 async def _row(request: Request, principal: Principal, number: int) -> Row:
     row = await hub_of(request).crosswalks.find(number)
-    if not _sees(principal, row):
+    if not sees_row(principal, row):
         raise forbidden("the row is of a plant that is not the key's")
     return row
 

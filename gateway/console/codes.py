@@ -7,17 +7,20 @@ from typing import Annotated, Any, Final
 from urllib.parse import urlencode
 
 from fastapi import Query
-from msgspec import Struct
+from msgspec import Struct, structs
 from starlette.responses import RedirectResponse, Response
 
 from canonical.event import Event, decode
 from gateway import reading, trail
+from gateway.api.crosswalks import proposals
 from gateway.api.events import sees_event
 from gateway.auth import STEWARD, forbidden
 from gateway.console.guard import room
 from gateway.console.letters import Missing, missing
 from gateway.console.pages import page
+from gateway.console.rows import drafts, why_not_write
 from gateway.console.visitor import Acting, Looking, Visitor
+from gateway.crosswalks import stewards
 from gateway.hub import Hub
 from gateway.problems import Problem
 from gateway.trail import Trail
@@ -31,6 +34,8 @@ _ROOM: Final = "/codes"
 _LONGEST: Final = 1024
 _SUGGESTED: Final = 500
 _FOLLOWED: Final = 20
+_CANDIDATES: Final = 5
+_REASON: Final = 2000
 _ENDED: Final = {"delivered", "dead", "discarded"}
 """For a moment, what was let go looks parked still; and what is out of its lane, as if it had passed by."""
 _Text = Annotated[str, Query(max_length=_LONGEST)]
@@ -48,7 +53,14 @@ class Arrived(Struct, frozen=True, kw_only=True):
 async def codes(visitor: Looking) -> Response:
     """All codes that something waits for."""
     found = await missing(visitor.hub, visitor.principal)
-    return page(visitor, "codes.html", room=_ROOM, codes=found, why_not=visitor.why_not(STEWARD))
+    return page(
+        visitor,
+        "codes.html",
+        room=_ROOM,
+        codes=found,
+        drafts=await drafts(visitor),
+        why_not=visitor.why_not(STEWARD),
+    )
 
 
 @api.get("/codes/one")
@@ -78,6 +90,10 @@ async def _form(
     others = {row.canonical if inward else row.value for row in (kept if inward else mine)}
     enterprise = visitor.principal.plants is None
     plants = [plant for plant in code.plants if plant and visitor.principal.sees(plant)]
+    name, stewardship = visitor.principal.name, hub.deployment.stewardship
+    _, candidates = await proposals(
+        hub, visitor.principal, code.domain, code.system, code.value, not inward, _CANDIDATES
+    )
     return page(
         visitor,
         "code.html",
@@ -93,7 +109,10 @@ async def _form(
         if plants and (not visitor.principal.everywhere or any(row.plant for row in mine))
         else "",
         enterprise=enterprise,
-        why_not=visitor.why_not(STEWARD),
+        candidates=candidates,
+        drafts=await drafts(visitor, domain=code.domain, system=code.system),
+        second=stewards.same_person(stewardship, code.domain, name, name),
+        why_not=why_not_write(visitor, code.domain),
         wrong=wrong,
         given=given,
     )
@@ -121,7 +140,10 @@ def _holds(data: Any, value: str) -> bool:
 
 @api.post("/codes")
 async def add(visitor: Acting) -> Response:
-    """Keeps the row, lets go what waits for it, and leads to where that can be watched."""
+    """Keeps the row, lets go what waits for it, and leads to where that can be watched.
+
+    ``act`` is ``propose`` for a draft that a steward approves later.
+    """
     visitor.need(STEWARD)
     fields, hub = visitor.fields, visitor.hub
     domain, system, value = (fields.get(name, "") for name in ("domain", "system", "value"))
@@ -129,13 +151,18 @@ async def add(visitor: Acting) -> Response:
     if not found:
         where = urlencode({"domain": domain, "system": system, "value": value})
         return RedirectResponse(f"/codes/one?{where}", 303)
-    code, other, plant = found[0], fields.get("other", "").strip(), fields.get("plant", "")
+    code, plant = found[0], fields.get("plant", "")
+    other = fields.get("other", "").strip() or fields.get("pick", "")
     if not other or len(other) > _LONGEST:
-        text = f"Write the code that belongs to {value}: 1 to {_LONGEST} characters."
+        text = f"Choose or write the code that belongs to {value}: 1 to {_LONGEST} characters."
         return await _form(visitor, code, status=422, wrong=text, given=other)
     _allow(visitor, plant)
-    row = _row(visitor, code, other, plant)
-    await hub.crosswalks.add(row, by=visitor.principal.name)
+    row, why = _row(visitor, code, other, plant), fields.get("why", "").strip()[:_REASON]
+    if fields.get("act") == "propose":
+        row = structs.replace(row, status="draft")
+        kept, _ = await hub.crosswalks.add(row, by=visitor.principal.name, why=why)
+        return RedirectResponse(f"/codes/rows/{kept.id}", 303)
+    await hub.crosswalks.add(row, by=visitor.principal.name, why=why)
     followed = [("e", f"{each.position}~{each.route}") for each in code.parked[:_FOLLOWED]]
     asked = [("domain", domain), ("system", system), ("value", value), ("other", other), *followed]
     return RedirectResponse(f"/codes/settled?{urlencode(asked)}", 303)

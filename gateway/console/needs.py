@@ -15,6 +15,7 @@ from gateway.console.levels import Level
 from gateway.console.state import RouteRow, Severity, Tile
 from gateway.exceptions import Task
 from gateway.hub import Hub
+from router.crosswalk import Row
 
 __all__ = ["Need", "needs"]
 
@@ -43,6 +44,7 @@ def needs(
     codes: list[Missing],
     tasks: list[Task],
     edits: list[tuple[Edit, DeadLetter]],
+    drafts: list[Row],
 ) -> list[Need]:
     """In the order in which a person should take them."""
     by_cause = {task.cause: task for task in tasks}
@@ -55,6 +57,7 @@ def needs(
         *(_letters(group, by_cause.get(f"dead/{group.fingerprint}")) for group in groups),
         *(_edit(edit, letter) for edit, letter in edits),
         *(_code(code, by_cause.get(f"code/{code.domain}/{code.system}/{code.value}")) for code in codes),
+        *_drafts(drafts),
         *_silent(tiles),
     ]
 
@@ -197,6 +200,25 @@ def _code(code: Missing, task: Task | None) -> Need:
         action="Say what it is",
         task=task,
     )
+
+
+def _drafts(drafts: list[Row]) -> list[Need]:
+    if not drafts:
+        return []
+    first, many = drafts[0], len(drafts)
+    return [
+        Need(
+            severity="attention",
+            word="approval",
+            title=f"{many:,} proposed code{' waits' if many == 1 else 's wait'} for a steward",
+            detail=f"{first.steward}: {first.domain} {first.value} of {first.system} is {first.canonical}"
+            + (f", and {many - 1:,} more" if many > 1 else ""),
+            plant=first.plant or None,
+            since=first.created_at,
+            address=f"/codes/rows/{first.id}" if many == 1 else "/codes",
+            action="Look at it" if many == 1 else "Look at them",
+        )
+    ]
 
 
 def _silent(tiles: list[Tile]) -> list[Need]:

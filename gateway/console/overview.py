@@ -14,6 +14,7 @@ from gateway.console.letters import Missing, counts, groups, missing
 from gateway.console.levels import Level, Promises, promises
 from gateway.console.needs import needs
 from gateway.console.pages import page
+from gateway.console.rows import drafts
 from gateway.console.state import Tile, route_rows, tiles
 from gateway.console.times import clock_time
 from gateway.console.visitor import Looking, Visitor
@@ -59,12 +60,13 @@ async def overview(visitor: Looking) -> Response:
     promised = await promises(hub, visitor.principal)
     tasks = await seen_tasks(hub, visitor.principal, {}, limit=_TASKS)
     edits = await waiting_edits(visitor)
+    proposed = await drafts(visitor)
     return page(
         visitor,
         "overview.html",
         room="/",
         rows=await _rows(visitor, found, codes, promised),
-        needs=needs(hub, promised.levels, found, routes, letters, codes, tasks, edits),
+        needs=needs(hub, promised.levels, found, routes, letters, codes, tasks, edits, proposed),
     )
 
 

@@ -12,6 +12,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 from starlette.responses import HTMLResponse
 
+from gateway.auth import ADMIN
 from gateway.console import assets, drawing, times, words
 from gateway.console.addresses import code_address
 from gateway.console.visitor import Visitor
@@ -26,7 +27,7 @@ HEADERS: Final = {
 }
 """Nothing inline, nothing from elsewhere; the rest is added by ``gateway.outermost``."""
 
-ROOMS: Final = (
+ROOMS: Final[tuple[tuple[str, str, str], ...]] = (
     ("/", "Overview", "o"),
     ("/dead-letters", "Dead letters", "d"),
     ("/exceptions", "Exceptions", "e"),
@@ -35,6 +36,7 @@ ROOMS: Final = (
     ("/service-levels", "Service levels", "s"),
     ("/adapters", "Adapters", "a"),
     ("/routes", "Routes", "r"),
+    ("/audit", "Audit", "u"),
 )
 """(address, name, the key after ``g``)."""
 
@@ -85,7 +87,7 @@ def page(
 
     shared = {
         "visitor": visitor,
-        "rooms": ROOMS,
+        "rooms": [each for each in ROOMS if each[0] != "/audit" or _audits(visitor)],
         "room": room,
         "now": now,
         "when": when,
@@ -97,6 +99,10 @@ def page(
         "here": visitor.here,
     }
     return _answer(template, {**shared, **values}, status)
+
+
+def _audits(visitor: Visitor) -> bool:
+    return visitor.may(ADMIN) and visitor.principal.everywhere
 
 
 def bare(template: str, *, status: int = 200, theme: str = "", **values: Any) -> HTMLResponse:

@@ -8,6 +8,7 @@ from fastapi import APIRouter
 
 from gateway.console import (
     assets,
+    audit,
     codes,
     door,
     editing,
@@ -16,6 +17,7 @@ from gateway.console import (
     live,
     overview,
     retrying,
+    rows,
     timeline,
     topology,
     workbench,
@@ -33,7 +35,9 @@ ROOMS: Final[tuple[APIRouter, ...]] = (
     editing.api,
     workbench.api,
     exceptions.api,
+    rows.api,
     codes.api,
     levels.api,
     topology.api,
+    audit.api,
 )

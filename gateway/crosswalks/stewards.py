@@ -8,7 +8,7 @@ source's own codes. Where that is not enough, ``second_person`` of the domain as
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Final
+from typing import Any, Final
 
 from canonical.errors import CrossplantError
 from config.model import Stewardship
@@ -25,7 +25,7 @@ class NotSteward(CrossplantError):
     code = "not_steward"
 
 
-def refusal(stewardship: Mapping[str, Stewardship], domain: str, by: str) -> str:
+def refusal(stewardship: Mapping[Any, Stewardship], domain: str, by: str) -> str:
     """Why ``by`` may not write the domain's rows; empty when they may."""
     keys = stewardship.get(domain, OPEN).keys
     if keys is None or by in keys:
@@ -34,7 +34,7 @@ def refusal(stewardship: Mapping[str, Stewardship], domain: str, by: str) -> str
     return f"the codes of {domain} are kept by {others}, not by {by}: ask them, or see `stewardship`"
 
 
-def same_person(stewardship: Mapping[str, Stewardship], domain: str, author: str, by: str) -> str:
+def same_person(stewardship: Mapping[Any, Stewardship], domain: str, author: str, by: str) -> str:
     """Why ``by`` may not approve what ``author`` wrote; empty when they may."""
     if author != by or not stewardship.get(domain, OPEN).second_person:
         return ""

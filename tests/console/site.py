@@ -246,11 +246,11 @@ def _hook(content_type: str) -> dict[str, str]:
 
 
 @asynccontextmanager
-async def site_of(folder: Path) -> AsyncIterator[Site]:
-    """All of it, running."""
+async def site_of(folder: Path, **more: Any) -> AsyncIterator[Site]:
+    """All of it, running; ``more`` are sections of the deployment."""
     erp = Erp()
     await erp.open()
-    async with served(folder, **sections(erp.url)) as gate:
+    async with served(folder, **{**sections(erp.url), **more}) as gate:
         site = Site(gate, erp)
         try:
             yield site

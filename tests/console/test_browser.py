@@ -174,7 +174,7 @@ async def test_no_page_is_wider_than_the_screen(site: Site, chromium: Browser) -
     await site.send_rubbish()
     letter = (await site.letters(1))[0]
     pages = ["/", "/dead-letters", f"/dead-letters/{letter['id']}", "/codes", "/lanes", "/events/1"]
-    pages += ["/exceptions", "/exceptions/1"]
+    pages += ["/exceptions", "/exceptions/1", "/codes/rows"]
     for width in (1280, 390):
         async with person(chromium, site, viewport={"width": width, "height": 844}) as viewer:
             await viewer.log_in(await site.gate.key("viewer"))

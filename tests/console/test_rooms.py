@@ -61,7 +61,7 @@ async def test_a_code_that_has_another_meaning_already_is_told_in_words(site: Si
     }
     answer = await visitor.post("/codes", data={**fields, "other": " ", "plant": ""})
     assert answer.status_code == 422
-    assert "Write the code that belongs to X-1" in answer.text
+    assert "Choose or write the code that belongs to X-1" in answer.text
     answer = await visitor.post("/codes", data={**fields, "other": "ITEM-1", "plant": "nowhere"})
     assert answer.status_code == 422
     assert "no plant of this deployment" in answer.text
