@@ -19,6 +19,7 @@ from canonical.event import Event
 from canonical.ports import Outcome, RawMessage, Recorded, Transaction
 from router.journal import Header, IngestBatch, JournalCorrupt, Settlement, quarantine, reading
 from router.journal.bundle import pack
+from router.journal.checkpoints import Checkpoints
 from router.journal.identities import Identities
 from router.journal.ledger import Hearing
 from router.journal.quarantine import Damage
@@ -114,13 +115,16 @@ class SQLiteJournal:
         self._head = self._next - 1
         self._room.set()
         self._snapshots = reading.Snapshots(self.path)
+        self._checkpoints = Checkpoints(self.path, self._connection)
         self._writer = Writer(
             self._connection,
             begin=self._begin,
             finish=self._finish,
             rolled_back=self._rolled_back,
             committed=self._committed,
+            between=self._checkpoints.between_transactions,
         )
+        self._checkpoints.start()
         self._writer.start()
         await self.retain()
 
@@ -133,6 +137,7 @@ class SQLiteJournal:
         if self._timer:
             self._timer.cancel()
         await self._writer.stop()
+        await asyncio.to_thread(self._checkpoints.close)
         self._snapshots.close()
         self._connection.close()
         os.close(self._lock)

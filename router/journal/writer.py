@@ -58,13 +58,14 @@ class Writer:
         finish: Callable[[Transaction], Any],
         rolled_back: Callable[[], None],
         committed: Callable[[Any], None],
+        between: Callable[[], None],
     ) -> None:
         """``begin`` and ``finish`` run inside each transaction, ``rolled_back`` after a failed one, when the
         disk may not be readable, all in the thread; ``committed`` gets what ``finish`` returned, in the loop,
-        before the jobs' results."""
+        before the jobs' results; ``between`` runs in the thread when all have been told."""
         self._connection = connection
         self._begin, self._finish, self._rolled_back = begin, finish, rolled_back
-        self._committed = committed
+        self._committed, self._between = committed, between
         self._jobs: deque[Job] = deque()
         self._wake = threading.Event()
         self._stopping = False
@@ -104,8 +105,9 @@ class Writer:
             jobs = [self._jobs.popleft() for _ in range(len(self._jobs))]
             self.busy_since = time.monotonic()
             results, summary = self._commit(jobs)
-            self.busy_since = None
             self._loop.call_soon_threadsafe(self._resolve, results, summary)
+            self._between()
+            self.busy_since = None
             if last:
                 return
 

@@ -236,3 +236,19 @@ async def test_at_its_size_limit_the_journal_holds_ingest_back_until_there_is_ro
     assert [outcome.status for outcome in await waiting] == ["accepted"]
     assert (await small.events(0))[0][-1].event.id == f"{n + 1:06d}"
     await small.close()
+
+
+async def test_the_log_stays_bounded_while_it_is_written_to_all_the_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("router.journal.checkpoints.PAGES", 20)
+    journal = SQLiteJournal(tmp_path)
+    await journal.open()
+    most = 0
+    for n in range(100):
+        await journal.append(batch(structs.replace(order(n, "o"), data={"text": "x" * 100_000})))
+        most = max(most, (tmp_path / "journal.db-wal").stat().st_size)
+    assert 20 * 16384 < most < 80 * 16384
+    assert len((await journal.events(0))[0]) == 100
+    await journal.close()
+    assert not (tmp_path / "journal.db-wal").exists()
