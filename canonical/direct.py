@@ -11,11 +11,11 @@ refuses the data) is left to ``canonical.record``, which says what is wrong, if 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from operator import attrgetter
 from typing import Any, Final
 
 import msgspec
 from msgspec import Struct
+from msgspec.structs import asdict
 
 from canonical import catalogue
 from canonical.attributes import attribute_text, timestamp
@@ -36,9 +36,11 @@ _LONGEST: Final = 16_384
 _REMEMBERED: Final = 10_000
 _LONGEST_SUBJECT: Final = 200
 _INT64: Final = 2**63
+_BACKSLASH: Final = b"\\"
 _ESCAPED: Final = rb"\u"
 """Odd characters, U+0000 and halves of surrogate pairs among them."""
-_ATTRIBUTES: Final = ("subject", "id", "correlationid", "time")
+_ORDER: Final = ("subject", "id", "correlationid", "time")
+_ATTRIBUTES: Final = frozenset(_ORDER)
 _KINDS: Final[Mapping[Kind, frozenset[type]]] = {
     "decimal": frozenset({str, bool}),
     "number": frozenset({int, float, bool}),
@@ -48,9 +50,10 @@ _KINDS: Final[Mapping[Kind, frozenset[type]]] = {
     "other": frozenset({str, int, float, bool}),
 }
 """Types of JSON values that a kind of field takes as they are. Text is told by the decoder."""
+_TAKEN: Final = frozenset({"text", *_KINDS})
 
 
-class _Column(Struct, frozen=True):
+class _Field(Struct, frozen=True):
     """A value that is read: the member that it is, or a constant (``member`` is None)."""
 
     name: str
@@ -73,107 +76,90 @@ def direct(
     ``data`` are its compiled fields, ``attributes`` the event's that it gives. Times are RFC 3339.
     """
     fields = [_field(name, node, shape) for name, node in data.items()]
-    told = [_attribute(name, attributes[name]) for name in _ATTRIBUTES if name in attributes]
-    if len(told) < len(attributes):
+    known = [field for field in fields if field is not None]
+    members = {field.member: field.name for field in known if field.member is not None}
+    told = {name: member for name, node in attributes.items() if (member := _member(node)) is not None}
+    if len(known) < len(fields) or len(members) < sum(field.member is not None for field in known):
         return None
-    known = [each for each in (*fields, *told) if each is not None]
-    if not fields or len(known) < len(fields) + len(told):
+    if len(told) < len(attributes) or not told.keys() <= _ATTRIBUTES or not all(map(str.isidentifier, data)):
         return None
     named = catalogue.subject_fields(suffix) & data.keys()
-    if "subject" not in attributes and not named:
+    if not members or ("subject" not in told and not named):
         return None
-    return _reading(suffix, known, len(fields), sorted(named), context, max_depth)
+    places = {name: members.get(member, f"_{name}") for name, member in told.items()}
+    others = [_Field(place, told[name], None, "text") for name, place in places.items() if place[0] == "_"]
+    return _reading(suffix, known, others, places, sorted(named), context, max_depth)
 
 
-def _field(name: str, node: Any, shape: Shape) -> _Column | None:
-    field = shape.fields.get(name)
+def _member(node: Any) -> str | None:
+    """The name of ``payload.name``, if that is all that an expression says."""
     match node:
-        case Expression(path=("payload", member)) if field and field.shape.kind in ("text", *_KINDS):
-            return _Column(name, member, None, field.shape.kind)
-        case str() | int() | float() if field:
-            return _Column(name, None, node, field.shape.kind)
+        case Expression(path=("payload", name)):
+            return name
         case _:
             return None
 
 
-def _attribute(name: str, node: Expression) -> _Column | None:
-    match node.path:
-        case ("payload", member):
-            return _Column(name, member, None, "text")
-        case _:
-            return None
+def _field(name: str, node: Any, shape: Shape) -> _Field | None:
+    field, member = shape.fields.get(name), _member(node)
+    if field is None or name.startswith("_"):
+        return None
+    if isinstance(node, str | int | float):
+        return _Field(name, None, node, field.shape.kind)
+    return _Field(name, member, None, field.shape.kind) if member and field.shape.kind in _TAKEN else None
 
 
-def _reader(columns: Sequence[_Column]) -> Callable[[bytes], tuple[Any, ...]]:
-    """What reads the columns' values, in their order. Raises what msgspec does."""
-    members: dict[str, str] = {}
-    kinds: dict[str, Any] = {}
-    constants: dict[str, Any] = {}
-    order = []
-    for index, column in enumerate(columns):
-        if column.member is None:
-            order.append(f"constant{index}")
-            constants[order[-1]] = column.constant
-            continue
-        slot = members.setdefault(column.member, f"member{len(members)}")
-        order.append(slot)
-        if column.kind == "text":
-            kinds[slot] = str
-        kinds.setdefault(slot, Any)
-    made = msgspec.defstruct(
-        "Document",
-        [*kinds.items(), *((name, Any, value) for name, value in constants.items())],
-        # No document that is read here has a member of a constant's name, which is not ASCII.
-        rename={slot: member for member, slot in members.items()} | {name: f"°{name}" for name in constants},
-        kw_only=True,
-        gc=False,
-    )
-    decode = msgspec.json.Decoder(made, float_hook=exact_float).decode
-    values = attrgetter(*order)
-    return (lambda body: values(decode(body))) if len(order) > 1 else (lambda body: (values(decode(body)),))
+def _document(fields: Sequence[_Field]) -> type[Struct]:
+    """The type of the documents: its attributes are the fields, in their order, its members those read."""
+    types = [
+        (field.name, str if field.kind == "text" else Any)
+        if field.member is not None
+        else (field.name, Any, field.constant)
+        for field in fields
+    ]
+    # No document that is read here has a member of a constant's name, which is not ASCII.
+    members = {field.name: f"°{field.name}" if field.member is None else field.member for field in fields}
+    return msgspec.defstruct("Document", types, rename=members, kw_only=True, gc=False)
 
 
 def _reading(
     suffix: str,
-    columns: Sequence[_Column],
-    fields: int,
+    fields: Sequence[_Field],
+    others: Sequence[_Field],
+    places: Mapping[str, str],
     named: Sequence[str],
     context: FormatContext,
     max_depth: int,
 ) -> Direct:
-    entry, read, identified = catalogue.get(suffix), _reader(columns), _Subjects(suffix, context.plant)
+    entry, identified = catalogue.get(suffix), _Subjects(suffix, context.plant)
     model, type_, domain, plant, source = entry.model, entry.name, entry.domain, context.plant, context.source
-    names = [column.name for column in columns[:fields]]
-    checked = [
-        (index, _KINDS[column.kind])
-        for index, column in enumerate(columns)
-        if column.member is not None and column.kind != "text"
-    ]
-    at = {column.name: fields + index for index, column in enumerate(columns[fields:])}
-    at_subject, at_id, at_correlation, at_time = (at.get(name) for name in _ATTRIBUTES)
+    decode = msgspec.json.Decoder(_document([*fields, *others]), float_hook=exact_float).decode
+    checked = [(each.name, _KINDS[each.kind]) for each in fields if each.member and each.kind != "text"]
+    extra = [each.name for each in others]
+    at_subject, at_id, at_correlation, at_time = (places.get(name) for name in _ORDER)
 
     def event(body: bytes, raw: RawMessage, identity: str) -> Event | None:
-        if len(body) > _LONGEST or not body.isascii() or _ESCAPED in body:
-            return None
-        if len(body) >= 2 * max_depth and body.count(b"[") + body.count(b"{") > max_depth:
+        if len(body) > _LONGEST or _odd(body, max_depth):
             return None
         correlation, moment = None, raw.received_at
         try:
-            values = read(body)
-            for index, kinds in checked:
-                value = values[index]
+            document = decode(body)
+            data = asdict(document)
+            for name, kinds in checked:
+                value = data[name]
                 kind = value.__class__
                 if kind not in kinds or (kind is int and not -_INT64 <= value < _INT64):
                     return None
-            data = dict(zip(names, values))  # noqa: B905 - the attributes come after the last name
+            for name in extra:
+                del data[name]
             msgspec.convert(data, model)
-            subject, key = identified.of(None if at_subject is None else values[at_subject], data, named)
+            subject, key = identified.of(at_subject and getattr(document, at_subject), data, named)
             if at_id is not None:
-                identity = attribute_text(values[at_id])
+                identity = attribute_text(getattr(document, at_id))
             if at_correlation is not None:
-                correlation = attribute_text(values[at_correlation])
+                correlation = attribute_text(getattr(document, at_correlation))
             if at_time is not None:
-                moment = timestamp(values[at_time])
+                moment = timestamp(getattr(document, at_time))
         except (ValueError, RecursionError):  # msgspec's are ValueErrors
             return None
         return Event(
@@ -193,6 +179,13 @@ def _reading(
         )
 
     return event
+
+
+def _odd(body: bytes, max_depth: int) -> bool:
+    """Whether a document has other characters than ASCII's, or may be too deep."""
+    if not body.isascii() or (_BACKSLASH in body and _ESCAPED in body):
+        return True
+    return len(body) >= 2 * max_depth and body.count(b"[") + body.count(b"{") > max_depth
 
 
 class _Subjects:
