@@ -29,13 +29,15 @@ SIGN_OF_LIFE_S = 1.0
 class Flight:
     """Messages that were published together, by their ids, with the tags from ``first`` on.
 
-    ``done`` once all are answered; ``returned`` says why a message came back.
+    ``done`` once all are answered, or none will be any more (``cut``); ``returned`` says why a message
+    came back.
     """
 
     def __init__(self, first: int, ids: Sequence[str]) -> None:
         self.first, self.last = first, first + len(ids) - 1
         self.ids = ids
         self.returned: dict[str, str] = {}
+        self.cut = False
         self.done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
 
@@ -73,6 +75,13 @@ class Confirms:
         if tag in self._refused:
             return False
         return True if tag <= self._low or tag in self._beyond else None
+
+    def cut(self) -> None:
+        """The connection is over: whoever waits has its answer, or gets none."""
+        for flight in self._flights:
+            if not flight.done.done():
+                flight.cut = True
+                flight.done.set_result(None)
 
     def all_taken(self, flight: Flight) -> bool:
         """Whether the broker has every message of a flight, and has sent none back."""

@@ -34,6 +34,8 @@ CLOSE_S = 2.0
 LARGEST_FRAME_BYTES = 131_072
 CHECKS = 10
 """Per heartbeat."""
+FULL_S = 0.01
+"""How long to wait where the library has much to write already."""
 
 
 class Connection:
@@ -57,12 +59,14 @@ class Connection:
         self.check_every_s = math.ceil(options.heartbeat) / CHECKS
         self.confirms: Confirms = line.confirms
         self._writing = asyncio.Lock()
+        self._pieces: list[bytes] = []
         self._amqp = amqp
         self._line = line
         self._time = loop.time
         self._checked_at = loop.time()
         assert amqp.transport is not None
         self._protocol = amqp.transport.connection
+        self.ended.add_done_callback(lambda _: self.confirms.cut())
         self._protocol.closing.add_done_callback(self._on_closing)
         basic.closing.add_done_callback(self._on_closing)
 
@@ -96,14 +100,43 @@ class Connection:
         return self._protocol.connection_tune.frame_max or LARGEST_FRAME_BYTES
 
     async def publish(self, frames: Sequence[bytes], ids: Sequence[str]) -> Flight:
-        """Hands messages with these ids over in one piece, behind earlier ones; waits only for room.
+        """Hands messages with these ids over, behind earlier ones; waits only for room.
+
+        What is handed over in one turn of the loop, by many routes perhaps, is written in one piece.
 
         Cancelled, nothing of it was sent.
         """
-        piece = ChannelFrame(payload=b"".join(frames), should_close=False)
-        async with self._writing:
-            await self.basic.write_queue.put(piece)
-            return self.confirms.take_off(ids)
+        queue = self.basic.write_queue
+        if queue.full() or self._writing.locked():
+            async with self._writing:
+                if self._pieces:
+                    await queue.put(self._piece())
+                self._pieces += frames
+                await queue.put(self._piece())
+                return self._taken_off(ids)
+        if not self._pieces:
+            asyncio.get_running_loop().call_soon(self._flush)
+        self._pieces += frames
+        return self._taken_off(ids)
+
+    def _taken_off(self, ids: Sequence[str]) -> Flight:
+        flight = self.confirms.take_off(ids)
+        if not self.alive:
+            self.confirms.cut()
+        return flight
+
+    def _piece(self) -> ChannelFrame:
+        """What many calls wanted to write, for one."""
+        piece = ChannelFrame(payload=b"".join(self._pieces), should_close=False)
+        self._pieces.clear()
+        return piece
+
+    def _flush(self) -> None:
+        if self._pieces and not self._writing.locked():
+            if self.basic.write_queue.full():
+                asyncio.get_running_loop().call_later(FULL_S, self._flush)
+            else:
+                self.basic.write_queue.put_nowait(self._piece())
 
     async def call(self, command: Coroutine[Any, Any, T]) -> T:
         """A command's answer within ``connect_timeout``. Raises CrossplantError; the channel may be over."""

@@ -78,13 +78,17 @@ class Link:
             self._report_down()
             await asyncio.sleep(self._last_pause_s)
 
+    def usable_now(self) -> Connection | None:
+        """The present connection, if it is alive and not blocked."""
+        found = self.connection
+        return found if found is not None and found.alive and not found.blocked else None
+
     async def usable(self, within_s: float) -> Connection | None:
         """The present connection, or the next one, that is alive and not blocked, if it comes in time."""
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(within_s):
                 while True:
-                    found = self.connection
-                    if found is not None and found.alive and not found.blocked:
+                    if (found := self.usable_now()) is not None:
                         return found
                     self._changed.clear()
                     await self._changed.wait()

@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 from itertools import count
-from typing import Any
 
 from msgspec import Struct
 
@@ -69,7 +68,7 @@ class AmqpSink:
         if self._task is None:
             report.give_up(TransientError("the sink is not open", code="not_open", outage=True))
             return report.outcomes()
-        connection = await self._link.usable(self._options.connect_timeout)
+        connection = self._link.usable_now() or await self._link.usable(self._options.connect_timeout)
         if connection is None:
             report.give_up(self._link.absence())
             return report.outcomes()
@@ -100,11 +99,10 @@ class AmqpSink:
         flight = await connection.publish(post.frames, post.ids)
         post.sent(report)
         try:
-            either: list[asyncio.Future[Any]] = [flight.done, connection.ended]
-            await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
+            await flight.done
         finally:
             _settle(connection, flight, post, report)
-        if not flight.done.done():
+        if flight.cut:
             self._settle_rest(connection, report)
 
     async def _written(self, connection: Connection, report: Report) -> _Post:
