@@ -74,7 +74,8 @@ class SinkTraits(Struct, frozen=True, kw_only=True):
     """How a sink wants to be fed.
 
     ``ordered``: one call may hold several deliveries of one key, sent in order. ``max_batch``:
-    deliveries per call. ``concurrency``: calls at the same time, never two with one key.
+    deliveries per call. ``concurrency``: calls at the same time, never two with one key. ``ahead``: so
+    many calls of an ordered sink at the same time, for routes that promise no order.
     ``lookup``: implements ``Lookup``; options that decide that have a property ``looks_up``. ``forgets``:
     what a look-up does not find although it arrived, in words.
     """
@@ -82,6 +83,7 @@ class SinkTraits(Struct, frozen=True, kw_only=True):
     ordered: bool = False
     max_batch: int = 1
     concurrency: int = 1
+    ahead: int = 1
     lookup: bool = False
     forgets: str = ""
 

@@ -79,7 +79,8 @@ class Engine:
             route.name, sink, traits, log, doubtful_until=journal.head, doubtful=WINDOW_EVENTS
         )
         self._crosswalk, self._observer, self._clock, self._log = crosswalk, observer, clock, log
-        full = traits.max_batch if traits.ordered else traits.concurrency
+        self._most_calls = _calls(route, traits)
+        full = traits.max_batch * self._most_calls if traits.ordered else traits.concurrency
         self.breaker = Breaker(full, share=share)
         self._ready: deque[Work] = deque()
         self._deferred: dict[str, deque[Work]] = {}
@@ -95,7 +96,8 @@ class Engine:
         self._cursor = 0
         self._wake = asyncio.Event()
         self._draining = False
-        feed.wake = self._wake.set
+        self._alarm: asyncio.TimerHandle | None = None
+        feed.wake = self._offered
         if share is not None:
             share.wake = self._wake.set
         keeper.attach(self)
@@ -117,13 +119,23 @@ class Engine:
             if more:
                 await asyncio.sleep(0)
                 continue
-            try:
-                async with asyncio.timeout(self._idle_s()):
-                    await self._wake.wait()
-            except TimeoutError:
-                continue
+            self._set_alarm(self._idle_s())
+            await self._wake.wait()
+        if self._alarm is not None:
+            self._alarm.cancel()
         await self.keeper.flush()
         self._settle()
+
+    def _set_alarm(self, within_s: float) -> None:
+        """Wakes it in so many seconds at the latest. An alarm that rings earlier does no harm, and most are
+        left as they are: setting one costs more than a look around."""
+        loop = asyncio.get_running_loop()
+        due = loop.time() + within_s
+        if self._alarm is not None and not self._alarm.cancelled():
+            if loop.time() < self._alarm.when() <= due:
+                return
+            self._alarm.cancel()
+        self._alarm = loop.call_at(due, self._wake.set)
 
     def stop(self) -> None:
         """Takes nothing more; ``run`` ends when what is on its way has come back."""
@@ -166,6 +178,11 @@ class Engine:
             oldest_at=oldest.recordedtime if oldest else None,
         )
 
+    def _offered(self) -> None:
+        """Something is there to be taken; while an ordered sink is at work that can wait."""
+        if not self._traits.ordered or len(self._sends) < self._most_calls:
+            self._wake.set()
+
     # ── taking ───────────────────────────────────────────────────────────────────────────────────
 
     def _take(self) -> bool:
@@ -204,7 +221,7 @@ class Engine:
         """Starts what may be sent now; returns whether it stopped only to let others run."""
         budget = _AT_ONCE
         while budget > 0 and self._has_something():
-            if self._traits.ordered and self._sends:
+            if self._traits.ordered and len(self._sends) >= self._most_calls:
                 return False
             before = self._on_their_way
             size = min(self.breaker.room(before), self._traits.max_batch, budget)
@@ -236,8 +253,9 @@ class Engine:
     def _send_run(self, size: int) -> int:
         """Events in a row as one call, for a sink that keeps their order; returns how many were taken.
 
-        Nothing is kept per event unless something is wrong with one. It is only asked when nothing is on
-        its way and nothing that was taken earlier is left to be sent, so no key is overtaken.
+        Nothing is kept per event unless something is wrong with one. It is only asked when nothing that was
+        taken earlier is left to be sent and, where keys have an order, nothing is on its way: no key is
+        overtaken.
         """
         taken = self.feed.take(min(size, WINDOW_EVENTS - self._window.open))
         if not taken:
@@ -496,3 +514,9 @@ class Engine:
             )
         )
         self._receipts, self._attempts = {}, {}
+
+
+def _calls(route: Route, traits: SinkTraits) -> int:
+    """How many calls an ordered sink may have at once: only one where a key's order must be kept, since the
+    first could fail in part."""
+    return 1 if any(map(route.keeps_order, route.types)) else traits.ahead

@@ -12,7 +12,6 @@ from typing import Any
 
 from msgspec import Struct
 
-from canonical import catalogue
 from canonical.errors import PermanentError
 from canonical.event import Event
 from canonical.expression import Template
@@ -47,7 +46,7 @@ class Maker:
     def __init__(self, route: Route) -> None:
         self._route = route
         self._keys = Keys(route.name)
-        self._ordered = {name: _ordered(route, name) for name in route.types}
+        self._ordered = {name: route.keeps_order(name) for name in route.types}
         self._when = route.when.shortcut if route.when is not None else None
         self._fields = route.fields.quick if route.fields is not None else None
         self._target = dict(route.target) if _constant(route.target) else None
@@ -104,10 +103,6 @@ class Maker:
             idempotency_key=self._keys.of(event),
             target=self._target,  # type: ignore[arg-type]  # not None: else nothing is quick
         )
-
-
-def _ordered(route: Route, event_type: str) -> bool:
-    return route.order == "key" if route.order else catalogue.get(event_type).ordered
 
 
 def _constant(value: Any) -> bool:

@@ -106,9 +106,13 @@ class Route(Struct, frozen=True, kw_only=True):
                 return None
         return found
 
+    def keeps_order(self, event_type: str) -> bool:
+        """Whether deliveries of this type with one key keep their order."""
+        return self.order == "key" if self.order else catalogue.get(event_type).ordered
+
     def key(self, event: Event) -> str:
         """Deliveries with one key keep their order; without an order each event is its own key."""
-        ordered = self.order == "key" if self.order else catalogue.get(event.type).ordered
+        ordered = self.keeps_order(event.type)
         return event.partitionkey or f"{event.source}#{event.id}" if ordered else f"{event.source}#{event.id}"
 
     def deliver(self, event: Event, crosswalk: Crosswalk, attempt: int = 1) -> Delivery | None:

@@ -41,7 +41,7 @@ SPEC = AdapterSpec(
     sink=_sink,
     target=AmqpTarget,
     guarantees=Guarantees(redelivers=True, back_pressure=True, stable_ids=True),
-    traits=SinkTraits(ordered=True, max_batch=1000),
+    traits=SinkTraits(ordered=True, max_batch=1000, ahead=4),
     probe=_probe,
     example="""\
 adapters:

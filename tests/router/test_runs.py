@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -171,3 +172,55 @@ async def test_what_is_given_up_leaves_the_run_of_others_alone(tmp_path: Path) -
         [letter] = await rig.letters()
     assert letter.position == 7
     assert sorted(sink.numbers) == [n for n in range(16) if n != 6]
+
+
+class SlowSink(OrderedSink):
+    """Holds every call until ``gate`` is open, and counts those that are under way."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.gate = asyncio.Event()
+        self.under_way = self.most = 0
+
+    async def send(self, deliveries: Sequence[Delivery]) -> Sequence[SinkOutcome]:
+        self.under_way += 1
+        self.most = max(self.most, self.under_way)
+        await self.gate.wait()
+        self.under_way -= 1
+        return await super().send(deliveries)
+
+
+@pytest.mark.parametrize(("promise", "calls"), [("none", 3), ("key", 1)])
+async def test_calls_go_ahead_of_each_other_only_where_no_order_is_promised(
+    tmp_path: Path, promise: str, calls: int
+) -> None:
+    sink = SlowSink()
+    async with running(tmp_path) as rig:
+        traits = SinkTraits(ordered=True, max_batch=10, ahead=3)
+        engine = await rig.start(route(order=promise), sink, traits)
+        await _all(rig, 100)
+        await until(lambda: sink.under_way == calls and engine.status.in_flight == 10 * calls)
+        await rig.append(order(100, "o1"))
+        sink.gate.set()
+        await until(lambda: engine.status.cursor >= 101)
+    assert sink.most == calls
+    assert sorted(sink.numbers) == list(range(101))
+
+
+async def test_a_failure_ahead_of_others_leaves_them_alone(tmp_path: Path) -> None:
+    sink = SlowSink()
+    sink.behave = lambda d: (
+        Failed(TransientError("gone", outage=True))
+        if number_of(d) in (3, 27) and d.attempt == 1 and sink.sizes.count(1) == 0
+        else Accepted()
+    )
+    async with running(tmp_path) as rig:
+        traits = SinkTraits(ordered=True, max_batch=10, ahead=3)
+        engine = await rig.start(route(order="none"), sink, traits)
+        await _all(rig, 60)
+        await until(lambda: sink.under_way == 3)
+        sink.gate.set()
+        await until(lambda: engine.status.cursor >= 60)
+        assert not await rig.lanes()
+        assert engine.status.state == "flowing"
+    assert sorted(set(sink.numbers)) == list(range(60))
