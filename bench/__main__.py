@@ -19,6 +19,7 @@ from bench.latency import latency
 from bench.memory import memory
 from bench.pipeline import pipeline
 from bench.posts import posts
+from bench.routes import routes
 
 BENCHES: dict[str, Bench] = {
     "pipeline": pipeline,
@@ -27,6 +28,7 @@ BENCHES: dict[str, Bench] = {
     "journal": journal,
     "ingest": ingest,
     "posts": posts,
+    "routes": routes,
     "floor": floor,
     "memory": memory,
 }

@@ -15,7 +15,7 @@ from bench.contest import Arena, Options, Run
 from bench.contestants import NOTE, Contestant, contestants
 from bench.measure import Meter, Sample, per_100k
 from bench.program import output, python
-from bench.workload import delivered
+from bench.workload import TOPICS, delivered
 
 __all__ = ["burst", "pipeline", "warmed_up"]
 
@@ -36,7 +36,10 @@ async def warmed_up(brokers: Brokers, queue: str) -> None:
                 await asyncio.sleep(0.01)
 
 
-def burst(name: str, contestant: Contestant, brokers: Brokers, folder: Path, count: int) -> Run:
+def burst(
+    name: str, contestant: Contestant, brokers: Brokers, folder: Path, count: int, *, tags: int = TOPICS
+) -> Run:
+    """What a burst of so many messages, about so many tags, takes."""
     numbers = itertools.count()
 
     async def run() -> Sample:
@@ -48,9 +51,8 @@ def burst(name: str, contestant: Contestant, brokers: Brokers, folder: Path, cou
                 await warmed_up(brokers, queue)
                 before = await brokers.depth(queue)
                 meter = Meter([pid])
-                publishing = asyncio.create_task(
-                    output(python("bench.publisher", brokers.mqtt.port, queue, count), within_s=_BURST_S)
-                )
+                argv = python("bench.publisher", brokers.mqtt.port, queue, count, "--tags", tags)
+                publishing = asyncio.create_task(output(argv, within_s=_BURST_S))
                 await brokers.reaches(queue, before + delivered(count), _BURST_S)
                 loop_now = asyncio.get_running_loop().time()  # monotonic, as the publisher's
                 _, cpu_s, rss_mb = meter.read()

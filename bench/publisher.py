@@ -1,6 +1,6 @@
 """Publishes the workload over a raw MQTT 3.1.1 connection: a process of its own, and quicker than any client.
 
-usage: python -m bench.publisher PORT ROOT COUNT [--rate PER_S]
+usage: python -m bench.publisher PORT ROOT COUNT [--rate PER_S] [--tags NUMBER]
 
 Prints one JSON line with the monotonic second at which it began, once everything is acknowledged. With a
 rate every message's value is the monotonic moment, in milliseconds, at which it was due.
@@ -14,7 +14,7 @@ import select
 import socket
 import time
 
-from bench.workload import payload, topic
+from bench.workload import TOPICS, payload, topic
 
 __all__ = ["main"]
 
@@ -24,9 +24,9 @@ _READ_BYTES = 65_536
 _PUBACK_BYTES = 4
 
 
-def packet(root: str, number: int, value: float | None = None) -> bytes:
+def packet(root: str, number: int, value: float | None = None, tags: int = TOPICS) -> bytes:
     """A PUBLISH with QoS 1."""
-    name, body = topic(number, root).encode(), payload(number, value)
+    name, body = topic(number, root, tags).encode(), payload(number, value, tags)
     mid = number % 65_535 + 1
     rest = len(name).to_bytes(2, "big") + name + mid.to_bytes(2, "big") + body
     return b"\x32" + _length(len(rest)) + rest
@@ -78,9 +78,9 @@ class _Acknowledged:
         return self._bytes // _PUBACK_BYTES
 
 
-def burst(connection: socket.socket, root: str, count: int) -> float:
+def burst(connection: socket.socket, root: str, count: int, tags: int) -> float:
     """Sends all as fast as the broker takes them; the moment of the first."""
-    packets = [packet(root, number) for number in range(count)]
+    packets = [packet(root, number, tags=tags) for number in range(count)]
     acknowledged = _Acknowledged(connection)
     began = time.monotonic()
     for at in range(0, count, 500):
@@ -115,12 +115,13 @@ def main() -> None:
     parser.add_argument("root")
     parser.add_argument("count", type=int)
     parser.add_argument("--rate", type=float)
+    parser.add_argument("--tags", type=int, default=TOPICS)
     arguments = parser.parse_args()
     with _connected(arguments.port) as connection:
         if arguments.rate:
             began = paced(connection, arguments.root, arguments.count, arguments.rate)
         else:
-            began = burst(connection, arguments.root, arguments.count)
+            began = burst(connection, arguments.root, arguments.count, arguments.tags)
         connection.sendall(b"\xe0\x00")
     print(json.dumps({"began": began}), flush=True)
 

@@ -19,16 +19,16 @@ BAD_EVERY = 10
 _START = datetime(2026, 3, 31, 10, tzinfo=UTC)
 
 
-def topic(number: int, root: str) -> str:
+def topic(number: int, root: str, tags: int = TOPICS) -> str:
     """The topic of a message. Each run has a root of its own: sessions of earlier runs get none of it."""
-    return f"{root}/{PLANT}/hall-1/press-{number % TOPICS}/temperature"
+    return f"{root}/{PLANT}/hall-1/press-{number % tags}/temperature"
 
 
-def payload(number: int, value: float | None = None) -> bytes:
+def payload(number: int, value: float | None = None, tags: int = TOPICS) -> bytes:
     """The body of a message; ``value`` takes the place of the measured one."""
     at = (_START + timedelta(milliseconds=number)).isoformat(timespec="milliseconds")
     body = {
-        "tag": f"press-{number % TOPICS}/temperature",
+        "tag": f"press-{number % tags}/temperature",
         "value": 20.0 + number % 1000 / 10 if value is None else value,
         "quality": "bad" if number % BAD_EVERY == 0 else "good",
         "at": at.replace("+00:00", "Z"),
