@@ -25,6 +25,7 @@ from gateway.commands.lanes import lanes
 from gateway.commands.plugins import Commands
 from gateway.commands.probe import probe
 from gateway.commands.reload import reload
+from gateway.commands.replay import replay
 from gateway.commands.routes import routes
 from gateway.commands.run import run
 from gateway.commands.schema import schema
@@ -90,6 +91,7 @@ app.command(short_help="Tells what became of an event, order, lot …")(trace)
 app.add_typer(dead_letters, name="dead-letters", short_help="What could not be taken in or delivered.")
 app.add_typer(exceptions, name="exceptions", short_help="What waits for a person, and whose it is.")
 app.add_typer(lanes, name="lanes", short_help="Keys that are blocked on a route.")
+app.command(short_help="Puts history through a route again, to see or to deliver.")(replay)
 app.add_typer(routes, name="routes", short_help="What each route is doing.")
 app.command(short_help="What was promised, and what came of it.")(sla)
 app.add_typer(crosswalks, name="crosswalks", short_help="The codes of one system in terms of another.")

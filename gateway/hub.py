@@ -24,6 +24,7 @@ from gateway.metrics import Metrics
 from gateway.projections.search import Search
 from gateway.projections.services.projection import Services
 from gateway.reloading import Reloading
+from gateway.replay.service import Replays
 from router.crosswalk import Crosswalk, Row
 from router.crosswalk_history import Step
 from router.engine import Engine
@@ -163,6 +164,8 @@ class Hub(Protocol):
     def services(self) -> Services: ...
     @property
     def metrics(self) -> Metrics: ...
+    @property
+    def replays(self) -> Replays: ...
     @property
     def configuration(self) -> Reloading: ...
 

@@ -70,8 +70,8 @@ def _dumped(options: BaseModel | None) -> dict[str, Any]:
 
 
 def recipe(name: str, deployment: Deployment) -> str:
-    """The same as text; equal where the same is made."""
-    return msgspec.json.encode(written(name, deployment), order="sorted").decode()
+    """The same as text; equal where the same is made. A map keeps the order of its fields."""
+    return msgspec.json.encode(written(name, deployment)).decode()
 
 
 def recipes_of(deployment: Deployment) -> dict[str, str]:
@@ -93,7 +93,7 @@ def compiled(name: str, given: Written | str, python: Sequence[Path] = ()) -> Ro
         first = error.errors(include_url=False, include_input=False)[0]
         key = ".".join(str(step) for step in first["loc"])
         raise ConfigError(f"routes.{name}.{key}: {first['msg']}", key=f"routes.{name}.{key}") from error
-    except (msgspec.DecodeError, ExpressionError, ValueError) as error:
+    except (msgspec.DecodeError, ExpressionError, LookupError, ValueError) as error:
         raise ConfigError(f"routes.{name}: {error}", key=f"routes.{name}") from error
 
 

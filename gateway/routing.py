@@ -17,6 +17,7 @@ from config.model import Deployment
 from deadletter.service import Audit
 from gateway.compile import compile_route, inbound_codes
 from gateway.connections import RunningAdapter
+from gateway.replay.sending import Gone, Outlet
 from router import lanes
 from router.crosswalk import Crosswalk
 from router.dispatch import Dispatcher
@@ -67,6 +68,7 @@ class Routing:
         self._limits: dict[str, Limit] = {}
         self._shares: dict[str, Share] = {}
         self._deployment: Deployment
+        self._outlets: dict[str, tuple[Sink, SinkTraits]] = {}
         self.engines: dict[str, Engine] = {}
         self.guarantees: dict[str, Guarantee] = {}
 
@@ -131,6 +133,7 @@ class Routing:
             share=share,
         )
         self.engines[route.name] = engine
+        self._outlets[route.name] = (sink, traits)
         self._running[route.name] = asyncio.create_task(self._run_route(engine), name=f"route {route.name}")
         return engine
 
@@ -159,6 +162,16 @@ class Routing:
         self._leave(name)
         await engine.feed.close()
         self._dispatcher.drop(engine.feed)
+
+    def outlet(self, name: str) -> Outlet:
+        """Where a route delivers, for others who deliver there beside it. Raises Gone."""
+        engine = self.engines.get(name)
+        if engine is None:
+            raise Gone(f"route {name!r} does not run")
+        sink, traits = self._outlets[name]
+        limit = self._limits.get(engine.route.to)
+        share = None if limit is None else limit.share(max(_PRIORITIES.values()))
+        return Outlet(engine.route, sink, traits, share)
 
     async def forget(self, name: str, *, by: str) -> None:
         """Removes the cursor of a route that is configured no more.

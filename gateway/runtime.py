@@ -44,9 +44,11 @@ from gateway.metrics import Metrics
 from gateway.projections.search import Search
 from gateway.projections.services.projection import Services
 from gateway.reloading import Loaded, Reloading
+from gateway.replay import store as replays
+from gateway.replay.service import Replays
 from gateway.routing import Backlog, Routing
 from gateway.sla import buckets, watch
-from router import crosswalk, lanes, unreadable
+from router import crosswalk, lanes, shadow, unreadable
 from router.engine import Engine
 from router.ingest import Ingest, Intake
 from router.journal.quarantine import Damage
@@ -68,6 +70,8 @@ TABLES = (
     *keys.TABLES,
     *audit.TABLES,
     *versions.TABLES,
+    *replays.TABLES,
+    *shadow.TABLES,
     *watch.TABLES,
 )
 _DRAIN_S = 10.0
@@ -96,6 +100,7 @@ class Hub:
         self.adapters: dict[str, RunningAdapter] = {}
         self._housekeeping: asyncio.Task[None] | None = None
         self.configuration = Reloading(self, path)
+        self.replays = Replays(self)
         self._opened = contextlib.AsyncExitStack()
         self._routing: Routing | None = None
 
@@ -173,6 +178,7 @@ class Hub:
         await self.routing.start(self.deployment, list(self.deployment.routes))
         await self.configuration.started()
         await self.retries.open()
+        await self.replays.open()
         self._housekeeping = asyncio.create_task(self._keep_house(), name="housekeeping")
 
     def _damaged(self, transaction: Transaction, damage: Damage) -> None:
@@ -214,6 +220,7 @@ class Hub:
             await self._stop_source(running)
         if self._housekeeping is not None:  # it was opened to the end
             await self.retries.close()
+            await self.replays.close()
         await self._drain()
         for name in list(self.engines):
             await self.routing.stop(name)

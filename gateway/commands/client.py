@@ -19,6 +19,7 @@ _ANSWER_S = 60.0
 _QUIET_S = 90.0
 _ANSWER_BYTES = 256_000_000
 _PAGES = 10_000
+_PART_BYTES = 65_536
 
 Query = Mapping[str, str | int | None]
 
@@ -57,6 +58,12 @@ class Client:
         """What the gateway answers to a body that is no JSON. Raises GatewayError."""
         target, headers = self._target(path, query), {"Content-Type": content_type}
         return self._json("POST", target, content, headers)[0]
+
+    def download(self, path: str, query: Query | None = None) -> Iterator[bytes]:
+        """A body that is no JSON, part by part. Raises GatewayError."""
+        with self._answer("GET", self._target(path, query), None, {}, quiet_s=_ANSWER_S) as answer:
+            while part := answer.read(_PART_BYTES):
+                yield part
 
     def items(self, path: str, query: Query | None = None, *, at_most: int | None = None) -> Iterator[Any]:
         """The items of a list, page after page along the ``Link`` headers. Raises GatewayError."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -62,23 +61,9 @@ def events(
 
 
 def _moment(option: str, when: str | None) -> str | None:
-    """RFC 3339 of a moment, or of a duration before now."""
-    from canonical.duration import parse_duration
-    from canonical.errors import ConfigError
+    from gateway.commands.moments import moment_of
 
-    if when is None:
-        return None
-    try:
-        at = datetime.fromisoformat(when)
-        return (at if at.tzinfo else at.astimezone()).astimezone(UTC).isoformat()
-    except ValueError:
-        pass
-    try:
-        return (datetime.now(UTC) - timedelta(seconds=parse_duration(when))).isoformat()
-    except ValueError as error:
-        raise ConfigError(
-            f"{option}: write a duration like 15m or 24h, or a time like 2026-03-02T06:00:00Z"
-        ) from error
+    return None if when is None else moment_of(option, when)
 
 
 def _from_now_on(client: Client, wanted: Query, since: str | None) -> Iterator[Any]:

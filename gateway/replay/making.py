@@ -1,0 +1,84 @@
+"""What a route makes of an event, as fields that can be held against another's. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any, Final
+
+from msgspec import Struct, structs
+
+from canonical.errors import CrossplantError
+from canonical.event import Event
+from canonical.ports import Formatter
+from gateway.replay.differences import Difference, differing
+from router.crosswalk import Crosswalk
+from router.numbering import Unnumbered
+from router.routes import Route
+
+__all__ = ["Broken", "Made", "Maker", "compared"]
+
+_REFERENCE: Final = "1"
+_PREPARED: Final = datetime(2000, 1, 1, tzinfo=UTC)
+"""The same on both sides: what an interchange is numbered by, and when, is no difference."""
+
+
+class Made(Struct, frozen=True, kw_only=True):
+    """A delivery: the payload's fields, what the route tells its sink, and the bytes."""
+
+    payload: Any
+    target: Mapping[str, Any]
+    written: bytes
+
+
+class Broken(Struct, frozen=True, kw_only=True):
+    """No delivery, because the mapping fails."""
+
+    code: str
+    error: str
+
+
+class Maker:
+    """One compiled route, its payloads kept as they are before they are written."""
+
+    def __init__(self, route: Route) -> None:
+        self._seen = _Seen(route.formatter)
+        self.route = structs.replace(route, formatter=self._seen)
+
+    def make(self, event: Event, crosswalk: Crosswalk) -> Made | Broken | None:
+        """None where the route does not take the event, or its condition leaves it out."""
+        if not self.route.takes(event):
+            return None
+        try:
+            delivery = self.route.deliver(event, crosswalk)
+        except CrossplantError as error:
+            return Broken(code=error.code, error=error.message)
+        if delivery is None:
+            return None
+        return Made(payload=self._seen.payload, target=delivery.target, written=delivery.payload)
+
+
+class _Seen:
+    """A formatter that remembers what it was given."""
+
+    def __init__(self, formatter: Formatter) -> None:
+        self._formatter, self.content_type = formatter, formatter.content_type
+        self.payload: Any = None
+
+    def format(self, payload: Any) -> bytes:
+        self.payload = payload
+        if isinstance(self._formatter, Unnumbered):
+            return self._formatter.formatter.interchange(payload, _REFERENCE, _PREPARED)
+        return self._formatter.format(payload)
+
+
+def compared(before: Made, after: Made) -> Sequence[Difference]:
+    """Where two deliveries of one event differ; ``to.…`` is what the route tells its sink."""
+    if before.written == after.written and before.target == after.target:
+        return ()
+    found = list(differing(before.payload, after.payload))
+    found += differing(dict(before.target), dict(after.target), "to")
+    if not found and before.written != after.written:
+        one, other = (side.written.decode("utf-8", "replace") for side in (before, after))
+        found = [Difference(path="(as written)", before=one, after=other)]
+    return found
