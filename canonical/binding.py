@@ -21,6 +21,7 @@ from canonical.jsontext import NUL, has_nul
 __all__ = [
     "EVENT_VARIABLES",
     "MESSAGE_VARIABLES",
+    "PART_VARIABLES",
     "Bound",
     "ExpressionError",
     "Values",
@@ -31,6 +32,8 @@ __all__ = [
 
 EVENT_VARIABLES = ("event", "data")
 """What routes see: the envelope (with data in it), and its data."""
+PART_VARIABLES = (*EVENT_VARIABLES, "item", "number")
+"""What routes that split see for each part: also the element, and its place from 1."""
 MESSAGE_VARIABLES = ("payload", "message", "item")
 """What inbound rules see: the decoded body, the transport's attributes, and the element of ``each``."""
 

@@ -14,7 +14,15 @@ packages), ``lookup(domain, system, value)`` (canonical code → the system's co
 
 from __future__ import annotations
 
-from canonical.binding import EVENT_VARIABLES, MESSAGE_VARIABLES, ExpressionError, Values, bind, plain
+from canonical.binding import (
+    EVENT_VARIABLES,
+    MESSAGE_VARIABLES,
+    PART_VARIABLES,
+    ExpressionError,
+    Values,
+    bind,
+    plain,
+)
 from canonical.cel import Expression, compile_expression
 from canonical.fieldmap import FieldMap
 from canonical.functions import Lookup
@@ -23,6 +31,7 @@ from canonical.template import Template
 __all__ = [
     "EVENT_VARIABLES",
     "MESSAGE_VARIABLES",
+    "PART_VARIABLES",
     "Expression",
     "ExpressionError",
     "FieldMap",

@@ -9,7 +9,14 @@ from typing import Any
 
 from canonical import catalogue
 from canonical.catalogue import EventType
-from canonical.expression import Expression, ExpressionError, Template, compile_expression
+from canonical.expression import (
+    EVENT_VARIABLES,
+    PART_VARIABLES,
+    Expression,
+    ExpressionError,
+    Template,
+    compile_expression,
+)
 from canonical.values import CODE_DOMAINS
 from canonical.wire import Reference
 from config.cel import expression_place, in_words
@@ -19,31 +26,37 @@ from config.findings import Finding, did_you_mean
 __all__ = ["expression_findings", "failed", "template_findings"]
 
 _LOOKUP = re.compile(r"""\blookup\(\s*(["'])([^"']*)\1\s*,""")
+_PATH = re.compile(r"data(\.\w+)+")
 _SHOWN_TYPES = 2
 
 
-def expression_findings(name: str, node: Node, types: Sequence[EventType]) -> Iterator[Finding]:
-    """What is wrong with the expression written in ``node``, which stands under ``name``."""
+def expression_findings(
+    name: str, node: Node, types: Sequence[EventType], split: str = ""
+) -> Iterator[Finding]:
+    """What is wrong with the expression written in ``node``, which stands under ``name``; ``split``: what
+    its route splits by, so that there are parts to read."""
     try:
-        expression = compile_expression(str(node.value))
+        expression = compile_expression(str(node.value), PART_VARIABLES if split else EVENT_VARIABLES)
     except ExpressionError as error:
         yield failed(name, node, error)
         return
-    yield from _reads(name, node, expression, types, 0)
+    yield from _reads(name, node, expression, types, 0, split)
 
 
-def template_findings(name: str, node: Node, types: Sequence[EventType]) -> Iterator[Finding]:
-    """What is wrong with the expressions in braces in the text of ``node``."""
+def template_findings(
+    name: str, node: Node, types: Sequence[EventType], split: str = ""
+) -> Iterator[Finding]:
+    """What is wrong with the expressions in braces in the text of ``node``; likewise."""
     text = str(node.value)
     try:
-        parts = Template(text).expressions
+        parts = Template(text, PART_VARIABLES if split else EVENT_VARIABLES).expressions
     except ExpressionError as error:
         yield failed(name, node, error)
         return
     base = 0
     for part in parts:
         base = text.index(part.source, base)
-        yield from _reads(name, node, part, types, base)
+        yield from _reads(name, node, part, types, base, split)
         base += len(part.source)
 
 
@@ -56,10 +69,10 @@ def failed(name: str, node: Node, error: ExpressionError) -> Finding:
 
 
 def _reads(
-    name: str, node: Node, expression: Expression, types: Sequence[EventType], base: int
+    name: str, node: Node, expression: Expression, types: Sequence[EventType], base: int, split: str
 ) -> Iterator[Finding]:
     for reference in expression.references:
-        wrong = _unknown(reference, types)
+        wrong = _unknown(_of_element(reference, split), types)
         if wrong:
             at = base + reference.offset
             skipped = re.match(r"\.?\??", str(node.value)[at:])
@@ -69,6 +82,16 @@ def _reads(
             hint = did_you_mean(call[2], CODE_DOMAINS, otherwise="known")
             place = node.place(base + call.start(2))
             yield place.finding(f"{name}: lookup() of the unknown domain {call[2]!r}{hint}")
+
+
+def _of_element(reference: Reference, split: str) -> Reference:
+    """What a part reads of its element, as a path of the event; as it is where that is not known."""
+    variable, _, rest = reference.path.partition(".")
+    if variable != "item":
+        return reference
+    if not rest or not _PATH.fullmatch(split):
+        return Reference(variable, reference.offset)
+    return Reference(f"{split}[].{rest}", reference.offset, reference.optional)
 
 
 def _unknown(reference: Reference, types: Sequence[EventType]) -> str:

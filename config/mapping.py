@@ -11,7 +11,7 @@ import importlib
 import inspect
 import sys
 import traceback
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -28,6 +28,7 @@ __all__ = ["DOTTED", "Function", "find_function"]
 DOTTED = r"^[A-Za-z_][A-Za-z0-9_]*(\.[A-Za-z_][A-Za-z0-9_]*)*[.:][A-Za-z_][A-Za-z0-9_]*$"
 """``package.module.function``, or with a colon before the function."""
 _GIVEN = ("data", "event", "lookup")
+_GIVEN_FOR_PARTS = (*_GIVEN, "item", "number")
 _SHOWN = 200
 
 
@@ -39,14 +40,16 @@ class Function:
     def __init__(self, name: str, call: Callable[..., Any], wants: frozenset[str]) -> None:
         self.name, self._call, self._wants = name, call, wants
 
-    def apply(self, event: Event, lookup: Lookup) -> Any:
-        """The payload. What the function does to its arguments stays with it.
+    def apply(self, event: Event, lookup: Lookup, **part: Any) -> Any:
+        """The payload; of a part, with its ``item`` and ``number``. What the function does to its arguments
+        stays with it.
 
         Raises PermanentError that names the function's line, whatever it raised or when it returned
         nothing; an error of ours (an unknown code) as it is.
         """
         own = structs.replace(event, data=_own(event.data), extensions=dict(event.extensions))
         given = {"data": own.data, "event": own, "lookup": lookup}
+        given |= {name: _own(value) for name, value in part.items()}
         try:
             made = self._call(**{name: given[name] for name in self._wants})
         except CrossplantError:
@@ -86,8 +89,8 @@ def _told(error: BaseException) -> str:
 # ── finding it ──────────────────────────────────────────────────────────────────────────────────
 
 
-def find_function(name: str, folders: Iterable[Path] = ()) -> Function:
-    """The function; ``folders`` are searched after what is installed.
+def find_function(name: str, folders: Iterable[Path] = (), *, of_parts: bool = False) -> Function:
+    """The function; ``folders`` are searched after what is installed. ``of_parts``: its route splits.
 
     Raises ConfigError: not there, its module cannot be imported (with file and line), or it is none that
     can be called so. A module is imported once per process: changed code takes effect at a restart.
@@ -104,7 +107,7 @@ def find_function(name: str, folders: Iterable[Path] = ()) -> Function:
         known = [each for each, value in vars(module).items() if inspect.isfunction(value)]
         hint = did_you_mean(function, known, otherwise="it has")
         raise ConfigError(f"{module_name} has no function {function!r}{hint}")
-    return Function(name, found, _wanted(name, found))
+    return Function(name, found, _wanted(name, found, _GIVEN_FOR_PARTS if of_parts else _GIVEN))
 
 
 def _module(name: str) -> ModuleType:
@@ -134,7 +137,7 @@ def _imported(error: BaseException) -> str:
     return place + _told(error)
 
 
-def _wanted(name: str, found: Any) -> frozenset[str]:
+def _wanted(name: str, found: Any, given: Sequence[str]) -> frozenset[str]:
     """Which of what can be given the function asks for."""
     if not inspect.isfunction(found):
         raise ConfigError(f"{name} is no function but {type(found).__name__}")
@@ -144,12 +147,12 @@ def _wanted(name: str, found: Any) -> frozenset[str]:
     for parameter in inspect.signature(found).parameters.values():
         if parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD):
             continue
-        if parameter.name in _GIVEN and parameter.kind is not parameter.POSITIONAL_ONLY:
+        if parameter.name in given and parameter.kind is not parameter.POSITIONAL_ONLY:
             wants.add(parameter.name)
         elif parameter.default is parameter.empty:
             raise ConfigError(
-                f"{name} wants {parameter.name!r}; a mapping is given what it names of {', '.join(_GIVEN)}"
+                f"{name} wants {parameter.name!r}; a mapping is given what it names of {', '.join(given)}"
             )
-    if not wants & {"data", "event"}:
+    if not wants & {"data", "event", "item"}:
         raise ConfigError(f"{name} takes neither data nor event, so it would map every event to the same")
     return frozenset(wants)

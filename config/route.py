@@ -101,6 +101,12 @@ class Route(Part):
     )
     plants: list[Name] | None = Field(None, min_length=1, description="Only events of these; default: all.")
     when: str | None = Field(None, min_length=1, description="CEL over event and data that must be true.")
+    split: str | None = Field(
+        None,
+        min_length=1,
+        description="CEL over event and data that gives a list, such as data.lines: a delivery per element, "
+        "in order. `map` and templates see it as item, its place as number; default payload: the element.",
+    )
     codes: Codes | None = Field(
         None, description="The target system's codes: canonical ones are translated into them."
     )

@@ -92,6 +92,10 @@ def _target(view: View, name: str, route: Route) -> Iterator[Finding]:
         yield view.place(*place).finding(
             f"{spell(place)}: {route.to.adapter!r} cannot deliver: {adapter.kind!r} takes messages in only"
         )
+    if route.split and route.format.kind == "cloudevents":
+        yield view.place("routes", name, "split").finding(
+            f"routes.{name}.split: the format cloudevents sends whole events; use json"
+        )
     if route.format.spec.formatter is None:
         yield view.place("routes", name, "format").finding(
             f"routes.{name}.format: {route.format.kind!r} can be read only, not written"
@@ -102,7 +106,7 @@ def _function(view: View, name: str, route: Route) -> Iterator[Finding]:
     """What is wrong with the Python function that maps: it is imported as the hub would."""
     if isinstance(route.map, str):
         try:
-            find_function(route.map, view.deployment.python)
+            find_function(route.map, view.deployment.python, of_parts=bool(route.split))
         except ConfigError as error:
             yield view.place("routes", name, "map").finding(f"routes.{name}.map: {error.message}")
 
@@ -179,6 +183,11 @@ def _expressions(view: View, path: Path, types: Sequence[EventType]) -> Iterator
     when = view.root.find(*path, "when")
     if when and isinstance(when.value, str) and not when.unresolved:
         yield from expression_findings(f"{name}.when", when, types)
+    split = view.root.find(*path, "split")
+    parted = split is not None and isinstance(split.value, str)
+    if split and parted and not split.unresolved:
+        yield from expression_findings(f"{name}.split", split, types)
+    element = str(split.value) if split and parted else ""
     for section, check in (("map", expression_findings), ("to", template_findings)):
         node = view.root.find(*path, section)
         for inner, scalar in node.scalars() if node and isinstance(node.value, dict) else ():
@@ -187,4 +196,4 @@ def _expressions(view: View, path: Path, types: Sequence[EventType]) -> Iterator
                 and not scalar.unresolved
                 and (section, inner) != ("to", ("adapter",))
             ):
-                yield from check(spell((*path, section, *inner)), scalar, types)
+                yield from check(spell((*path, section, *inner)), scalar, types, element)

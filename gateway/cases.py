@@ -23,7 +23,7 @@ from canonical.spec import AdapterContext, Health
 from config.model import Case, Deployment, Expectation, ExpectedDelivery
 from gateway.comparing import Difference, differences
 from gateway.compile import compile_route, crosswalk_of, decoder_of, inbound_codes
-from gateway.trial import Made, Silent, made, taken
+from gateway.trial import Made, Silent, made_each, taken
 from router.ingest import Intake
 
 __all__ = ["Bench", "Refused", "Verdict", "body_of"]
@@ -98,12 +98,9 @@ class Bench:
                 if not route.takes(event):
                     continue
                 try:
-                    one = made(route, event, self._crosswalk, self._clock)
+                    deliveries += made_each(route, event, self._crosswalk, self._clock)
                 except PermanentError as error:
                     refused.append(Refused(code=error.code, error=error.message, route=route.name))
-                    continue
-                if one is not None:
-                    deliveries.append(one)
         return events, deliveries, refused
 
     def _intake(self, name: str) -> Intake:

@@ -9,7 +9,7 @@ from typing import Any
 from pydantic import BaseModel, SecretStr
 
 from canonical.errors import ConfigError
-from canonical.expression import FieldMap, Template, compile_expression
+from canonical.expression import EVENT_VARIABLES, PART_VARIABLES, FieldMap, Template, compile_expression
 from canonical.ports import Decoder, InterchangeFormatter
 from canonical.spec import AdapterContext, FormatContext
 from config.crosswalks import read_crosswalks
@@ -21,6 +21,7 @@ from router.crosswalk import Crosswalk, Row
 from router.numbering import Unnumbered
 from router.recoverability import Policy
 from router.routes import ANSWERED, Codes, Route
+from router.splitting import Splitting
 
 __all__ = ["compile_route", "crosswalk_of", "crosswalk_rows", "decoder_of", "inbound_codes"]
 
@@ -41,7 +42,8 @@ def compile_route(
     types = {entry.name for entry in route.types}
     if getattr(route.format.options, "acknowledge", "") == "none":
         types -= ANSWERED
-    target = {} if route.to.options is None else _templates(_plain(route.to.options))
+    variables = PART_VARIABLES if route.split else EVENT_VARIABLES
+    target = {} if route.to.options is None else _templates(_plain(route.to.options), variables)
     return Route(
         name=name,
         types=frozenset(types),
@@ -51,8 +53,13 @@ def compile_route(
         when=compile_expression(route.when) if route.when else None,
         inbound=inbound,
         outbound=_codes(route.codes) if route.codes else None,
-        fields=FieldMap(route.map) if isinstance(route.map, dict) else None,
-        function=find_function(route.map, python) if isinstance(route.map, str) else None,
+        fields=FieldMap(route.map, variables) if isinstance(route.map, dict) else None,
+        function=(
+            find_function(route.map, python, of_parts=bool(route.split))
+            if isinstance(route.map, str)
+            else None
+        ),
+        split=Splitting(route.split) if route.split else None,
         whole=route.format.kind == _WHOLE_EVENT,
         target=target,
         order=route.order,
@@ -67,15 +74,15 @@ def _plain(options: BaseModel) -> dict[str, Any]:
     return options.model_dump(exclude_none=True)
 
 
-def _templates(options: Any) -> Any:
+def _templates(options: Any, variables: tuple[str, ...]) -> Any:
     """The same with every text as a template."""
     if isinstance(options, Mapping):
-        return {name: _templates(value) for name, value in options.items()}
+        return {name: _templates(value, variables) for name, value in options.items()}
     if isinstance(options, SecretStr):
         return options.get_secret_value()
     if not isinstance(options, str):
         return options
-    template = Template(options)
+    template = Template(options, variables)
     return template if template.expressions else template.expand({})  # the same for all events
 
 

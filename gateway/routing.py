@@ -28,6 +28,7 @@ from router.numbering import NumberedSink, Unnumbered
 from router.outgoing import Outgoing
 from router.ratelimit import Limit, Share
 from router.routes import Route
+from router.splitting import SplitSink
 from router.status import Observer
 
 __all__ = ["Backlog", "Routing", "compiled_routes", "places"]
@@ -95,6 +96,8 @@ class Routing:
             if isinstance(route.formatter, Unnumbered):
                 sink = NumberedSink(sink, name, route.formatter.formatter, self._outgoing)
             share = self._share(deployment, name)
+            if route.split is not None:
+                sink = SplitSink(sink, name, running.spec.traits, self._journal, limited=share is not None)
             self.run(route, sink, running.spec.traits, after=cursors[name], share=share)
 
     def _share(self, deployment: Deployment, route: str) -> Share | None:
@@ -258,7 +261,7 @@ def places(
             continue
         if route.was and route.was in known:
             known[name] = known.pop(route.was)
-            for table in ("lanes", "dead_letters", "deliveries", "sla_figures"):
+            for table in ("lanes", "dead_letters", "deliveries", "sla_figures", "split_progress"):
                 transaction.execute(
                     f"UPDATE {table} SET route = ? WHERE route = ?",  # noqa: S608 - names of ours
                     (name, route.was),

@@ -48,7 +48,7 @@ from gateway.replay import store as replays
 from gateway.replay.service import Replays
 from gateway.routing import Backlog, Routing
 from gateway.sla import buckets, watch
-from router import crosswalk, lanes, shadow, unreadable
+from router import crosswalk, lanes, shadow, splitting, unreadable
 from router.engine import Engine
 from router.ingest import Ingest, Intake
 from router.journal.quarantine import Damage
@@ -66,6 +66,7 @@ TABLES = (
     *edits.TABLES,
     *exceptions.TABLES,
     *lanes.TABLES,
+    *splitting.TABLES,
     *crosswalk.TABLES,
     *keys.TABLES,
     *audit.TABLES,

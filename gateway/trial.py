@@ -15,15 +15,16 @@ from msgspec import Struct
 
 from canonical.errors import Invalid
 from canonical.event import Event
-from canonical.ports import Outcome, RawMessage
+from canonical.ports import Delivery, Outcome, RawMessage
 from gateway.comparing import Text
 from router.crosswalk import Crosswalk
 from router.ingest import Ingest, Intake
 from router.journal import IngestBatch, Journal, Message
 from router.numbering import Unnumbered
 from router.routes import Route
+from router.splitting import Parts
 
-__all__ = ["Made", "Silent", "made", "taken"]
+__all__ = ["Made", "Silent", "made", "made_each", "taken"]
 
 _REFERENCE: Final = "1"
 """The control reference of interchanges, which the hub would count up."""
@@ -57,13 +58,33 @@ async def taken(
 
 
 def made(route: Route, event: Event, crosswalk: Crosswalk, clock: Callable[[], datetime]) -> Made | None:
-    """What the route would send, or None where its condition leaves the event out.
+    """What the route would send, or None where its condition leaves the event out; the parts of one that
+    splits as a list.
 
     Raises Unresolved, or another PermanentError when the mapping fails.
     """
+    each = made_each(route, event, crosswalk, clock)
+    if len(each) < 2:
+        return each[0] if each else None
+    return Made(
+        route=route.name,
+        value=[part.value for part in each],
+        payload=b"\n".join(part.payload for part in each),
+        content_type=each[0].content_type,
+        target=each[0].target,
+    )
+
+
+def made_each(route: Route, event: Event, crosswalk: Crosswalk, clock: Callable[[], datetime]) -> list[Made]:
+    """The deliveries that the route would make: one, none, or one per part. Raises like ``made``."""
     delivery = route.deliver(event, crosswalk)
     if delivery is None:
-        return None
+        return []
+    parts = delivery.parts if isinstance(delivery, Parts) else (delivery,)
+    return [_shown(route, part, clock) for part in parts]
+
+
+def _shown(route: Route, delivery: Delivery, clock: Callable[[], datetime]) -> Made:
     payload = delivery.payload
     value: Any = None
     if isinstance(route.formatter, Unnumbered):

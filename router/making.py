@@ -54,6 +54,7 @@ class Maker:
             (route.when is not None and self._when is None)
             or (route.fields is not None and self._fields is None)
             or route.function is not None
+            or route.split is not None
             or route.outbound is not None
             or route.whole
             or self._target is None

@@ -26,6 +26,7 @@ from router.journal import Header
 from router.packages import factor
 from router.paths import replace_at
 from router.recoverability import Policy
+from router.splitting import Parts, Splitting, part_key, together
 
 __all__ = ["ANSWERED", "TEST", "Codes", "Route", "idempotency_key"]
 
@@ -76,6 +77,7 @@ class Route(Struct, frozen=True, kw_only=True):
     outbound: Codes | None = None
     fields: FieldMap | None = None
     function: Function | None = None
+    split: Splitting | None = None
     whole: bool = False
     target: Mapping[str, Any] = {}
     order: Literal["key", "none"] | None = None
@@ -135,6 +137,8 @@ class Route(Struct, frozen=True, kw_only=True):
         outward = translate(seen, self.outbound, "code")
         if outward is not event:
             values = _bound(outward)
+        if self.split is not None:
+            return self._parts(event, outward, values, crosswalk, attempt)
         payload = to_json(outward) if self.whole else outward.data
         if self.fields is not None:
             payload = self.fields.apply(values, self._lookup(event, crosswalk))
@@ -149,6 +153,32 @@ class Route(Struct, frozen=True, kw_only=True):
             attempt=attempt,
             target={name: _expand(value, values) for name, value in self.target.items()},
         )
+
+    def _parts(
+        self, event: Event, outward: Event, values: Values, crosswalk: Crosswalk, attempt: int
+    ) -> Parts | None:
+        """A delivery per element, as one; None when there is no element."""
+        assert self.split is not None
+        own, lookup = idempotency_key(self.name, event), self._lookup(event, crosswalk)
+        parts = []
+        for number, item, seen in self.split.elements(outward, values):
+            payload = item
+            if self.fields is not None:
+                payload = self.fields.apply(seen, lookup)
+            elif self.function is not None:
+                payload = self.function.apply(outward, lookup, item=item, number=number)
+            parts.append(
+                Delivery(
+                    event=event,
+                    payload=self.formatter.format(payload),
+                    content_type=self.formatter.content_type,
+                    key=self.key(event),
+                    idempotency_key=part_key(own, number),
+                    attempt=attempt,
+                    target={name: _expand(value, seen) for name, value in self.target.items()},
+                )
+            )
+        return together(parts, own) if parts else None
 
     def _reads_codes(self, expression: Expression, event: Event) -> bool:
         codes = self.inbound.get(event.source)

@@ -1,0 +1,89 @@
+"""Kills while routes split: each part arrives, in order, under its own key."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable
+
+import pytest
+from aiohttp import ClientError
+
+from tests.faults.erp import erp_at
+from tests.faults.rig import AT, SECRET, Fact, Plant, at_rest
+from tests.servers.ports import LOOPBACK
+from tests.waiting import eventually
+
+pytestmark = pytest.mark.timeout(240)
+
+DONE = """
+  done:
+    kind: rest
+    plant: brno
+    webhook: {verify: {kind: bearer, secret: "${file:token}"}}
+    format:
+      kind: json
+      events:
+        - type: production.order.completed
+          id: payload.order
+          data:
+            order: payload.order
+            item: "'A-1'"
+            good: {value: "'5'", uom: "'H87'"}
+            scrap: {value: "'0'", uom: "'H87'"}
+            completed_at: payload.at
+            lots: payload.lots
+"""
+ERP = """
+  erp: {{kind: rest, url: "http://{host}:{port}", timeout: 2s, concurrency: 4}}
+"""
+SPLIT = """
+  parts:
+    on: [production.order.completed]
+    from: beginning
+    split: data.lots
+    map: {order: data.order, n: number}
+    to: {adapter: erp, path: orders}
+    retry: {first: 200ms, max: 1s}
+"""
+LOTS = 6
+
+
+async def post(plant: Plant, order: str, lots: int = LOTS) -> None:
+    """A finished order with so many lots; returns when it is safe."""
+    body = {"order": order, "at": AT, "lots": [f"{order}-{n}" for n in range(1, lots + 1)]}
+    status, answer = await plant.hub.ask("POST", "/v1/webhooks/done", key=SECRET, body=body)
+    assert status == 202, answer
+
+
+@pytest.mark.parametrize("point", ["engine.after_send", "engine.before_settle", "engine.after_lane"])
+async def test_03_to_05_parts_arrive_in_order_whatever_is_killed(
+    plant: Plant, free_port: Callable[[], int], point: str
+) -> None:
+    target = free_port()
+    orders = [f"o{number:02}" for number in range(30)]
+    sent: list[Fact] = [(order, n) for order in orders for n in range(1, LOTS + 1)]
+    plant.configure(DONE + ERP.format(host=LOOPBACK, port=target), SPLIT)
+    async with erp_at(target) as (erp, _):
+        erp.refuses = set(orders[:20:4])  # these go through their lanes
+        posted = 0
+        for round_ in range(2):
+            await plant.hub.start(f"{point}:{2 + 2 * round_}")
+            with contextlib.suppress(OSError, ClientError):
+                while posted < len(orders):
+                    await post(plant, orders[posted])
+                    posted += 1
+            await eventually(lambda: plant.hub.dead, 60)
+        await plant.start()
+        for order in orders[posted:]:
+            await post(plant, order)
+        erp.refuses = set()
+        await eventually(lambda: erp.ledger.has(sent), 60)
+
+        async def clear() -> bool:
+            return not await plant.items("/v1/lanes")
+
+        await eventually(clear, 60)
+        await plant.stop()
+        erp.ledger.settled(sent)
+        at_rest(plant.folder, "parts")
+        assert plant.hub.hits.read_text().count(point) == 2
