@@ -4,8 +4,7 @@ SQLite would do it within the commit that fills the log, which then takes tens o
 is written to all the time never starts again at its beginning, however much of it is in the file already;
 so when it has grown on, the writer does the little that is left, between two transactions.
 
-The bundled SQLite must be 3.51.3 or later: before, a checkpoint beside a writer on another connection could
-damage the log when it starts anew.
+That is safe from SQLite 3.51.3 on, which ``router.journal.schema`` sees to.
 """
 
 from __future__ import annotations

@@ -6,13 +6,16 @@ from collections.abc import Sequence
 
 import apsw
 
+from canonical.errors import ConfigError
 from router.journal.ledger import LEDGERS
 from router.journal.migrations import STEPS, Step, columns_of, migrate
 from router.journal.quarantine import TABLE as QUARANTINE
 
-__all__ = ["VERSION", "prepare"]
+__all__ = ["VERSION", "prepare", "refuse_old_sqlite"]
 
 VERSION = 1 + len(STEPS)
+OLDEST_SQLITE = (3, 51, 3)
+"""Before, a checkpoint beside a writer on another connection could damage the log when it starts anew."""
 
 _PRAGMAS = (
     "page_size = 16384",  # before the first table; p99 of large bundles depends on it
@@ -42,14 +45,26 @@ _TABLES = (
 )
 
 
+def refuse_old_sqlite(version: str) -> None:
+    """Raises ConfigError for a library (``3.40.1``) that may damage what it has written."""
+    if tuple(int(part) for part in version.split(".")) < OLDEST_SQLITE:
+        wanted = ".".join(map(str, OLDEST_SQLITE))
+        raise ConfigError(
+            f"SQLite {version} may damage the journal under load; {wanted} or later is needed: "
+            "install apsw from its wheel, which brings its own"
+        )
+
+
 def prepare(
     connection: apsw.Connection, tables: Sequence[str], steps: Sequence[Step] = STEPS
 ) -> tuple[int, int]:
     """Sets the pragmas, brings an older journal up to date and creates what is missing.
 
     ``tables`` are other packages' statements. Returns the versions (found, reached); they are the same for
-    a new file. Raises ConfigError, with nothing changed, when a newer version wrote the file.
+    a new file. Raises ConfigError, with nothing changed, when a newer version wrote the file, or SQLite is
+    too old.
     """
+    refuse_old_sqlite(apsw.sqlite_lib_version())
     for pragma in _PRAGMAS:
         connection.execute(f"PRAGMA {pragma}")
     connection.execute("BEGIN IMMEDIATE")

@@ -17,6 +17,7 @@ from canonical.event import Event
 from canonical.ports import Outcome, Recorded, Transaction
 from router.journal import IngestBatch, Settlement, StorageError
 from router.journal.retention import Retention
+from router.journal.schema import refuse_old_sqlite
 from router.journal.sqlite import SQLiteJournal
 from tests.router.rig import SOURCE, message, order, until
 
@@ -140,6 +141,14 @@ async def test_a_newer_data_folder_is_refused_and_left_alone(tmp_path: Path) -> 
     await first.close()
     with pytest.raises(ConfigError, match="schema version 99"):
         await SQLiteJournal(tmp_path).open()
+
+
+@pytest.mark.parametrize("version", ["3.40.1", "3.51.2"])
+def test_a_sqlite_that_may_damage_the_log_is_refused(version: str) -> None:
+    with pytest.raises(ConfigError, match=rf"SQLite {version} may damage"):
+        refuse_old_sqlite(version)
+    refuse_old_sqlite("3.51.3")
+    refuse_old_sqlite("3.54.1")
 
 
 async def test_a_full_disk_stops_acknowledging_and_recovers(journal: SQLiteJournal) -> None:
