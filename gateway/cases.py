@@ -7,7 +7,7 @@ those that ``gateway.compile`` makes. Only sinks are missing.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Final
@@ -69,6 +69,11 @@ class Bench:
             compile_route(name, route, inbound, deployment.python)
             for name, route in deployment.routes.items()
         ]
+
+    @property
+    def adapters(self) -> Collection[str]:
+        """The adapters through which a message may come in."""
+        return self._deployment.adapters.keys()
 
     async def judge(self, case: Case) -> Verdict:
         """What comes of a case's message, held against what is expected."""

@@ -45,6 +45,13 @@ async def record(client: Client, which: str, bench: Bench, folder: Path) -> tupl
     adapter = raw["adapter"]
     if adapter == "api":
         raise ConfigError(f"{which} was posted to the gateway as an event: there is nothing to decode")
+    if adapter not in bench.adapters:
+        by = (
+            "the hub itself"
+            if adapter == "hub"
+            else f"adapter {adapter!r}, which is not in this configuration"
+        )
+        raise ConfigError(f"{which} came from {by}: there is nothing that could take it in")
     events, deliveries, refused = await bench.trial(
         adapter, body.encode(), attributes, raw.get("content_type") or ""
     )

@@ -161,6 +161,7 @@ class Hub:
             self.release,
             self.audit.record,
             self.clock,
+            self.log,
             stewardship=lambda: self.deployment.stewardship,
         )
         self._routing = Routing(

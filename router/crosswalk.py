@@ -15,6 +15,7 @@ from msgspec import Struct, structs
 from canonical.errors import CrossplantError, Unresolved
 from canonical.ports import Transaction
 from config.packages import PACKAGE
+from router import crosswalk_changes
 
 __all__ = [
     "TABLES",
@@ -41,6 +42,7 @@ TABLES = (
         id INTEGER PRIMARY KEY AUTOINCREMENT, row INTEGER NOT NULL, version INTEGER NOT NULL,
         at REAL NOT NULL, actor TEXT NOT NULL, act TEXT NOT NULL, why TEXT NOT NULL, state TEXT NOT NULL)""",
     "CREATE UNIQUE INDEX IF NOT EXISTS crosswalk_history_by_row ON crosswalk_history (row, version)",
+    *crosswalk_changes.TABLES,
 )
 
 
@@ -140,12 +142,16 @@ def insert(transaction: Transaction, row: Row) -> Row:
         f"INSERT INTO crosswalks ({', '.join(names)}) VALUES ({', '.join('?' * len(names))}) RETURNING id",  # noqa: S608
         [getattr(row, name) for name in names],
     )
-    return structs.replace(row, id=int(inserted[0][0]), version=1)
+    kept = structs.replace(row, id=int(inserted[0][0]), version=1)
+    crosswalk_changes.note(transaction, None, kept, kept)
+    return kept
 
 
 def replace(transaction: Transaction, row: Row) -> None:
-    """Puts it in the place of the one with its id; its version is the history's."""
+    """Puts it in the place of the one with its id; its version is the history's, which comes next."""
     names = _COLUMNS[1:]
+    before, after = find(transaction, row.id), structs.replace(row, version=row.version + 1)
+    crosswalk_changes.note(transaction, before, after, after)
     transaction.execute(
         f"UPDATE crosswalks SET {', '.join(f'{name} = ?' for name in names)} WHERE id = ?",  # noqa: S608
         [*(getattr(row, name) for name in names), row.id],
@@ -169,7 +175,9 @@ def sync_origin(transaction: Transaction, origin: str, wanted: Sequence[Row]) ->
     kept = {_content(row): row for row in rows(transaction, origin=origin)}
     fresh = {_content(row): row for row in wanted}
     for content in kept.keys() - fresh.keys():
-        transaction.execute("DELETE FROM crosswalks WHERE id = ?", (kept[content].id,))
+        gone = kept[content]
+        transaction.execute("DELETE FROM crosswalks WHERE id = ?", (gone.id,))
+        crosswalk_changes.note(transaction, gone, None, structs.replace(gone, version=gone.version + 1))
     for content in fresh.keys() - kept.keys():
         add(transaction, fresh[content])
     return len(kept.keys() ^ fresh.keys())

@@ -9,6 +9,7 @@ from typing import Any, Final
 from msgspec import structs
 
 from canonical.ports import Store, Transaction
+from canonical.spec import Log
 from config.crosswalks import CrosswalkRow
 from config.model import Stewardship
 from deadletter.service import Audit, NotPossible
@@ -16,9 +17,11 @@ from gateway.crosswalks import importing, stewards
 from gateway.crosswalks.importing import API, FILES, Diff
 from gateway.crosswalks.releasing import Release, Releasing
 from gateway.crosswalks.stewards import NotSteward
+from gateway.crosswalks.telling import Telling
 from router import crosswalk, crosswalk_history
 from router.crosswalk import Crosswalk, Row
 from router.crosswalk_history import Act, Step
+from router.journal import Journal
 
 __all__ = ["API", "FILES", "Crosswalks"]
 
@@ -28,16 +31,19 @@ class Crosswalks:
 
     def __init__(
         self,
-        store: Store,
+        journal: Journal,
         release: Release,
         audit: Audit,
         clock: Callable[[], datetime],
+        log: Log,
         stewardship: Callable[[], Mapping[Any, Stewardship]] = dict,
     ) -> None:
         """``stewardship``: who keeps which domain, as configured now."""
-        self._store, self._audit, self._clock, self._stewardship = store, audit, clock, stewardship
+        self._store: Store = journal
+        self._audit, self._clock, self._stewardship = audit, clock, stewardship
         self.current = Crosswalk()
-        self._releasing = Releasing(store, release, lambda: self.current)
+        self._releasing = Releasing(journal, release, lambda: self.current)
+        self._telling = Telling(journal, log)
 
     async def load(self) -> None:
         """Reads the rows that have effect."""
@@ -64,12 +70,14 @@ class Crosswalks:
         return changed, Crosswalk(crosswalk.rows(transaction))
 
     async def let_go(self, rows: Sequence[Row]) -> int:
-        """Lets go what waits for these rows; returns how many lanes."""
+        """Publishes that the rows changed, and lets go what waits for them; returns how many lanes."""
+        await self._telling.tell()
         return await self._releasing.of(rows)
 
     async def look(self) -> int:
-        """Lets go what waits although its row is there: a crash, or a row that came in the very moment in
-        which the event was parked. Returns how many lanes."""
+        """Lets go what waits although its row is there, and publishes what was not published: a crash, or a
+        row that came in the very moment in which the event was parked. Returns how many lanes."""
+        await self._telling.tell()
         return await self._releasing.look()
 
     # ── reading ──────────────────────────────────────────────────────────────────────────────────
@@ -146,7 +154,7 @@ class Crosswalks:
             return self._keep(transaction, _ended(now, end, never), "retire", by, why)
 
         kept = await self._store.write(work)
-        await self.load()
+        await self._changed([])
         return kept
 
     async def refuse(self, domain: str, *, by: str, act: str, why: str) -> None:
@@ -220,9 +228,9 @@ class Crosswalks:
         return kept
 
     async def _changed(self, rows: Iterable[Row]) -> int:
-        """Puts the rows into effect; returns how many lanes went on."""
+        """Puts the rows into effect and publishes it; returns how many lanes went on."""
         await self.load()
-        return await self._releasing.of([row for row in rows if row.effective])
+        return await self.let_go([row for row in rows if row.effective])
 
     async def _check(self, domain: str, by: str, act: str, row: Row) -> None:
         why = stewards.refusal(self._stewardship(), domain, by)

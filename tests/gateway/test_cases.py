@@ -333,7 +333,12 @@ def running(folder: Path) -> Iterator[RunningHub]:
 
 def test_a_real_message_becomes_a_case_that_passes(folder: Path, running: RunningHub) -> None:
     deployed(folder)
-    for which, kept in (("1", "mes-1.json"), ("dead-letter/1", "mes-dead-letter-1.json")):
+    events = [json.loads(line) for line in running.cli("events", "--json").out.splitlines()]
+    row = next(each for each in events if each["source"] == "/hub/crosswalks")
+    its_own = running.cli("test", "--config", folder / "hub.yaml", "--record", str(row["position"]))
+    assert (its_own.code, "came from the hub itself" in its_own.err) == (2, True), its_own.err
+    position = str(next(each["position"] for each in events if each["source"].endswith("/mes")))
+    for which, kept in ((position, f"mes-{position}.json"), ("dead-letter/1", "mes-dead-letter-1.json")):
         done = running.cli("test", "--config", folder / "hub.yaml", "--record", which)
         assert done.code == 0, done.err
         text = (folder / "cases" / kept).read_text()
@@ -342,6 +347,6 @@ def test_a_real_message_becomes_a_case_that_passes(folder: Path, running: Runnin
         recorded = yaml.safe_load(done.out)["tests"][0]
         again = crossplant("test", "--config", deployed(folder, recorded))
         assert again.code == 0, again.out
-    twice = running.cli("test", "--config", folder / "hub.yaml", "--record", "1")
+    twice = running.cli("test", "--config", folder / "hub.yaml", "--record", position)
     assert twice.code == 2
     assert "there already" in twice.err
