@@ -19,6 +19,7 @@ from bench.latency import latency
 from bench.memory import memory
 from bench.pipeline import pipeline
 from bench.posts import posts
+from bench.retention import retention
 from bench.routes import routes
 
 BENCHES: dict[str, Bench] = {
@@ -31,6 +32,7 @@ BENCHES: dict[str, Bench] = {
     "routes": routes,
     "floor": floor,
     "memory": memory,
+    "retention": retention,
 }
 _RESULTS = Path(__file__).resolve().parent / "results"
 

@@ -23,7 +23,7 @@ from gateway.runtime import GC_THRESHOLDS, SWITCH_INTERVAL_S
 from router.journal import IngestBatch, Message
 from router.journal.sqlite import SQLiteJournal
 
-__all__ = ["journal"]
+__all__ = ["as_in_a_hub", "journal"]
 
 _GOALS = {100: (0.55, 0.75), 500: (0.30, 0.40)}
 
@@ -109,7 +109,7 @@ def _raw(folder: Path, count: int, size: int) -> Run:
 
 
 @contextmanager
-def _as_in_a_hub() -> Iterator[None]:
+def as_in_a_hub() -> Iterator[None]:
     """The settings that ``gateway.runtime`` makes, for both; given back afterwards."""
     thresholds, interval_s = gc.get_threshold(), sys.getswitchinterval()
     gc.set_threshold(*GC_THRESHOLDS)
@@ -130,7 +130,7 @@ async def journal(options: Options) -> AsyncIterator[list[Arena]]:
         "time, and beforehand for the raw append. The collector's thresholds and the interpreter's switch "
         "interval are those of a hub."
     )
-    with _as_in_a_hub(), tempfile.TemporaryDirectory(prefix="crossplant-bench-") as place:
+    with as_in_a_hub(), tempfile.TemporaryDirectory(prefix="crossplant-bench-") as place:
         folder = Path(place)
         yield [
             Arena(

@@ -24,6 +24,8 @@ __all__ = ["Identities", "Seen"]
 
 Seen = tuple[int, int]
 """(payload hash, position) of the event that had the identity first."""
+_ROWS_AT_ONCE, _RUNS_AT_ONCE = 5_000, 200
+"""Forgotten per transaction."""
 _SHORT_RUN = 8
 """Ids below which a run is not worth a row of its own kind."""
 
@@ -69,7 +71,7 @@ class Identities:
             packs.forget()
 
     def rotate(self, now: float) -> None:
-        """Makes the tables of the present window, drops those older than the ones before."""
+        """Makes the tables of the present window; ``forget_old`` removes those older than the ones before."""
         epoch = int(now // self._window_s)
         wanted = [f"identities_{epoch}", f"identities_{epoch - 1}"]
         if self._live == wanted:
@@ -80,13 +82,32 @@ class Identities:
                 "hash INTEGER NOT NULL, position INTEGER NOT NULL, PRIMARY KEY (source, id)) WITHOUT ROWID"
             )
         self._packs = [Packs(self._connection, epoch), Packs(self._connection, epoch - 1)]
+        self._live = wanted
+
+    def forget_old(self, now: float) -> bool:
+        """Removes some rows of windows that are over; returns whether none is left.
+
+        A table of a window may have gigabytes, and dropping it walks all of its pages in one transaction.
+        """
+        epoch = int(now // self._window_s)
         names = self._connection.execute(
-            "SELECT name FROM sqlite_master WHERE type = 'table' AND name GLOB 'identit*_[0-9]*'"
+            "SELECT name FROM sqlite_schema WHERE type = 'table' AND name GLOB 'identit*_[0-9]*'"
         ).fetchall()
         for (table,) in names:
             if int(str(table).rpartition("_")[2]) < epoch - 1:
-                self._connection.execute(f"DROP TABLE {table}")
-        self._live = wanted
+                self._forget_some(str(table))
+                return False
+        return True
+
+    def _forget_some(self, table: str) -> None:
+        second, rows = ("high", _RUNS_AT_ONCE) if table.startswith("identity_runs") else ("id", _ROWS_AT_ONCE)
+        end = self._connection.execute(
+            f"SELECT source, {second} FROM {table} ORDER BY source, {second} LIMIT 1 OFFSET {rows}"
+        ).fetchone()
+        if end is None:
+            self._connection.execute(f"DROP TABLE {table}")
+        else:
+            self._connection.execute(f"DELETE FROM {table} WHERE (source, {second}) < (?, ?)", end)
 
     # ── asking ───────────────────────────────────────────────────────────────────────────────────
 

@@ -3,13 +3,26 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
 
 from canonical.ports import Transaction
 
-__all__ = ["Retention"]
+__all__ = ["Retention", "Swept"]
 
-_AT_ONCE = 50  # bundles removed per transaction, so that ingest never waits for long
+_BUNDLES_AT_ONCE = 64
+_BYTES_AT_ONCE = 4_000_000
+"""Removed per transaction at the most, so that no append waits for long behind one."""
+_DELIVERIES_AT_ONCE = 1_000
+_FULL_FROM = 0.9
+"""Of the size limit: from here on what may go is removed whatever its age, before ingest is held back."""
+
+
+class Swept(NamedTuple):
+    """``room``: whether ingest may go on. ``more``: whether another sweep would remove something."""
+
+    room: bool
+    more: bool
 
 
 class Retention:
@@ -31,28 +44,42 @@ class Retention:
         self.retain_s, self.size_bytes, self.keep_after = retain_s, size_bytes, keep_after
         self.before = before
 
-    def apply(self, transaction: Transaction) -> bool:
-        """Removes what may go; returns whether there is room for more."""
+    @property
+    def step_bytes(self) -> int:
+        """After so many bytes more it is time for a sweep."""
+        return max(self.size_bytes // 200, 100_000)
+
+    def sweep(self, transaction: Transaction) -> Swept:
+        """Removes some of what may go, oldest first."""
         self.before(transaction)
         horizon = self._horizon(transaction)
         too_old = time.time() - self.retain_s
-        over = self._used(transaction) > self.size_bytes
-        rows = transaction.execute(
-            "SELECT first, last FROM bundles WHERE last <= ? AND (? OR committed_at < ?) "
+        over = self._used(transaction) > self.size_bytes * _FULL_FROM
+        found = transaction.execute(
+            "SELECT first, last, length(events) + length(raws) FROM bundles "
+            "WHERE last <= ? AND (? OR committed_at < ?) "
             "AND first NOT IN (SELECT first FROM quarantine) ORDER BY first LIMIT ?",
-            (horizon, over, too_old, _AT_ONCE),
+            (horizon, over, too_old, _BUNDLES_AT_ONCE),
         )
+        rows = _first_of(found)
         if rows:
             transaction.execute(
                 "DELETE FROM bundles WHERE first BETWEEN ? AND ? "
                 "AND first NOT IN (SELECT first FROM quarantine)",
                 (rows[0][0], rows[-1][0]),
             )
-            transaction.execute(  # the newest row stays, so that no id is given twice
-                "DELETE FROM deliveries WHERE last <= ? AND id < (SELECT max(id) FROM deliveries)",
-                (rows[-1][1],),
-            )
-        return not over or self._used(transaction) <= self.size_bytes
+            self._forget_deliveries(transaction, rows[-1][1])
+        more = len(rows) < len(found) or len(found) == _BUNDLES_AT_ONCE
+        return Swept(room=not over or self._used(transaction) <= self.size_bytes, more=more)
+
+    @staticmethod
+    def _forget_deliveries(transaction: Transaction, last: int) -> None:
+        """Of the oldest rows those that tell of what has gone; there is no need to look at all of them."""
+        transaction.execute(
+            "DELETE FROM deliveries WHERE id < (SELECT min(id) FROM deliveries) + ? AND last <= ? "
+            "AND id < (SELECT max(id) FROM deliveries)",  # the newest row stays: no id is given twice
+            (_DELIVERIES_AT_ONCE, last),
+        )
 
     def _horizon(self, transaction: Transaction) -> int:
         lowest = transaction.execute("SELECT min(position) FROM cursors")[0][0]
@@ -67,3 +94,13 @@ class Retention:
             for name in ("page_count", "freelist_count", "page_size")
         )
         return (pages - free) * size
+
+
+def _first_of(rows: Sequence[tuple[Any, ...]]) -> Sequence[tuple[Any, ...]]:
+    """As many as are removed at once; the first one however large it is."""
+    size_bytes = 0
+    for number, (_, _, length) in enumerate(rows):
+        size_bytes += length
+        if number and size_bytes > _BYTES_AT_ONCE:
+            return rows[:number]
+    return rows

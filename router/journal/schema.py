@@ -22,6 +22,7 @@ _PRAGMAS = (
     "journal_mode = wal",
     "synchronous = full",  # NORMAL loses acknowledged rows on power loss
     "wal_autocheckpoint = 1000",
+    "journal_size_limit = 67108864",  # what a long reader made the log grow to is given back after it
     "cache_size = -65536",
     "foreign_keys = on",
 )

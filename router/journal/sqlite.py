@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import fcntl
 import os
 import threading
@@ -17,13 +18,13 @@ import msgspec
 from canonical.errors import ConfigError
 from canonical.event import Event
 from canonical.ports import Outcome, RawMessage, Recorded, Transaction
-from router.journal import Header, IngestBatch, JournalCorrupt, Settlement, quarantine, reading
+from router.journal import Header, IngestBatch, JournalCorrupt, Settlement, StorageError, quarantine, reading
 from router.journal.bundle import pack
 from router.journal.checkpoints import Checkpoints
 from router.journal.identities import Identities
 from router.journal.ledger import Hearing
 from router.journal.quarantine import Damage
-from router.journal.retention import Retention
+from router.journal.retention import Retention, Swept
 from router.journal.schema import prepare
 from router.journal.taking import take
 from router.journal.writer import Writer
@@ -33,6 +34,8 @@ __all__ = ["SQLiteJournal"]
 
 T = TypeVar("T")
 _SETTLE_AFTER_S = 0.05
+_BREATH_S = 0.02
+"""Between two sweeps, for commits without one."""
 
 
 class _Work:
@@ -85,6 +88,9 @@ class SQLiteJournal:
         self._raws: list[RawMessage] = []
         self._head = 0
         self._undone = False
+        self._grown_bytes = 0
+        self._sweeping = asyncio.Lock()
+        self._sweep: asyncio.Task[None] | None = None
         self._room = asyncio.Event()
         self.versions = (0, 0)
         """Of the schema: (what it was when it was opened, what it is)."""
@@ -113,6 +119,7 @@ class SQLiteJournal:
                 raise _unusable(self.path, error) from error
             raise
         self._head = self._next - 1
+        self._loop = asyncio.get_running_loop()
         self._room.set()
         self._snapshots = reading.Snapshots(self.path)
         self._checkpoints = Checkpoints(self.path, self._connection)
@@ -126,7 +133,8 @@ class SQLiteJournal:
         )
         self._checkpoints.start()
         self._writer.start()
-        await self.retain()
+        if await self._sweep_once():
+            self._sweep_soon()
 
     def _stored_next(self) -> int:
         rows = self._connection.execute("SELECT value FROM meta WHERE key = 'next_position'").fetchall()
@@ -137,6 +145,8 @@ class SQLiteJournal:
         if self._timer:
             self._timer.cancel()
         await self._writer.stop()
+        if self._sweep is not None:
+            await self._sweep
         await asyncio.to_thread(self._checkpoints.close)
         self._snapshots.close()
         self._connection.close()
@@ -186,7 +196,8 @@ class SQLiteJournal:
             self._writer.kick()
 
     async def retain(self) -> None:
-        """Removes what is older than the retention and settled everywhere; opens or shuts ingest.
+        """Removes what is older than the retention and settled everywhere; opens or shuts ingest. Happens by
+        itself whenever the journal has grown by a part of its size limit.
 
         After a failure it writes something, and so finds out whether the disk is well again.
         """
@@ -194,11 +205,38 @@ class SQLiteJournal:
             await self.write(
                 lambda t: t.execute("INSERT OR REPLACE INTO meta VALUES ('tried_at', ?)", (str(time.time()),))
             )
-        room = await self.write(self._retention.apply)
+        async with self._sweeping:
+            while await self._sweep_once():  # noqa: ASYNC110 - a pause, nothing is waited for
+                await asyncio.sleep(_BREATH_S)
+
+    async def _sweep_once(self) -> bool:
+        """One small transaction, which appends may share; returns whether there is more to remove."""
+        room, more = await self.write(self._swept)
         if room:
             self._room.set()
         else:
             self._room.clear()
+        return more
+
+    def _swept(self, transaction: Transaction) -> Swept:
+        forgotten = self._identities.forget_old(time.time())
+        swept = self._retention.sweep(transaction)
+        return Swept(room=swept.room, more=swept.more or not forgotten)
+
+    def _grow(self, size_bytes: int) -> None:
+        """In the writer's thread: what is added asks for a sweep by its size, whatever the time."""
+        self._grown_bytes += size_bytes
+        if self._grown_bytes >= self._retention.step_bytes:
+            self._grown_bytes = 0
+            self._loop.call_soon_threadsafe(self._sweep_soon)
+
+    def _sweep_soon(self) -> None:
+        if self._sweep is None or self._sweep.done():
+            self._sweep = asyncio.create_task(self._sweep_now(), name="journal-sweep")
+
+    async def _sweep_now(self) -> None:
+        with contextlib.suppress(StorageError):  # the next append says so, too
+            await self.retain()
 
     # ── in the writer's thread ───────────────────────────────────────────────────────────────────
 
@@ -235,6 +273,8 @@ class SQLiteJournal:
         with self._settling:
             settlements, self._settlements = self._settlements, {}
         self._taken = settlements
+        if settlements and self.full:
+            self._grow(self._retention.step_bytes)  # what a route has passed may make room
         for route, done in settlements.items():
             transaction.execute(
                 "INSERT INTO cursors VALUES (?, ?) ON CONFLICT DO UPDATE SET position = excluded.position",
@@ -249,6 +289,7 @@ class SQLiteJournal:
         if not self._new:
             return []
         row = pack(self._next, self._new, self._raws)
+        self._grow(len(row[3]) + len(row[4]))
         transaction.execute(
             f"INSERT INTO bundles ({reading.COLUMNS}, committed_at) VALUES (?,?,?,?,?,?,?)", (*row, now)
         )
