@@ -17,6 +17,7 @@ from gateway.commands.check import check
 from gateway.commands.crosswalks import crosswalks
 from gateway.commands.dead_letters import dead_letters
 from gateway.commands.demo import demo
+from gateway.commands.doctor import doctor
 from gateway.commands.events import events, trace
 from gateway.commands.exceptions import exceptions
 from gateway.commands.init import init
@@ -97,6 +98,7 @@ app.command(short_help="What was promised, and what came of it.")(sla)
 app.add_typer(crosswalks, name="crosswalks", short_help="The codes of one system in terms of another.")
 app.add_typer(keys, name="keys", short_help="API keys.")
 app.add_typer(audit, name="audit", short_help="Who did what, and whether the record of it is whole.")
+app.command(short_help="Whether machine, disk and data folder are fit for a hub.")(doctor)
 app.command(short_help="Writes a backup of a data folder, while the hub runs or not.")(backup)
 app.command(short_help="Makes a data folder of a backup.")(restore)
 

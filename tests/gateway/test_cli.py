@@ -19,6 +19,7 @@ COMMANDS = [
     ("init",),
     ("run",),
     ("check",),
+    ("doctor",),
     ("test",),
     ("probe",),
     ("tap",),

@@ -311,6 +311,12 @@ def test_a_lane_that_is_none_cannot_be_released(running: RunningHub) -> None:
     assert "no-such-key" in done.err
 
 
+def test_the_doctor_asks_the_hub_of_the_folder(running: RunningHub) -> None:
+    found = running.cli("doctor", "--data", running.data, "--json").json()["findings"]
+    (hub,) = [each for each in found if each["what"] == "hub"]
+    assert (hub["verdict"], hub["detail"]) == ("ok", f"process {running.process.pid} runs and answers")
+
+
 def test_audit_is_listed_and_verified(running: RunningHub) -> None:
     acts = running.cli("audit", "list", "--json").json()
     assert "key.create" in {act["act"] for act in acts}
