@@ -16,6 +16,7 @@ from pydantic import AfterValidator, Field, PrivateAttr, SecretStr, field_valida
 from canonical.catalogue import Domain
 from canonical.duration import Duration, Size
 from config.adapter import AdapterConfig, Codes, FormatConfig, options_model
+from config.exceptions import Exceptions
 from config.part import Name, Part, Timezone
 from config.partner import Partner, PartnerId, agreed
 from config.route import Bound, Retry, Route, Target
@@ -209,6 +210,9 @@ class Deployment(Part):
         default=[],
         description="Folders with the modules of functions that routes map by, relative to this file; "
         "searched after what is installed.",
+    )
+    exceptions: Exceptions = Field(
+        default=Exceptions(), description="How urgent exceptions are, who is told of them, and when not."
     )
     stewardship: dict[AttributeGroup, Stewardship] = Field(
         default={}, description="Who keeps the crosswalk rows of a domain of codes; others are refused."

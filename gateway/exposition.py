@@ -34,6 +34,7 @@ class Exposition(Collector):
         yield from _lanes(self._metrics.snapshot)
         yield from _adapters(self._metrics.snapshot)
         yield from _levels(self._metrics.levels)
+        yield from _exceptions(self._metrics)
 
     def _counters(self) -> Iterator[Metric]:
         counted = self._metrics
@@ -165,6 +166,28 @@ def _levels(levels: Iterable[LevelState]) -> Iterator[Metric]:
             for each in levels
             for metric, number in each.breaches.items()
         ],
+    )
+
+
+def _exceptions(metrics: Metrics) -> Iterator[Metric]:
+    snapshot = metrics.snapshot
+    yield _gauge(
+        "crossplant_exceptions_open",
+        "Exceptions that wait for a person.",
+        ("queue", "kind"),
+        [((queue, kind), number) for queue, kind, number in snapshot.exceptions],
+    )
+    yield _gauge(
+        "crossplant_exception_resolution_seconds",
+        "Within how long this share was resolved, from opening on, of those of the last 30 days.",
+        ("share",),
+        [((share,), seconds) for share, seconds in snapshot.resolution_s],
+    )
+    yield _counter(
+        "crossplant_exception_messages",
+        "Mails and webhook calls about exceptions by what became of them: sent, failed.",
+        ("owner", "channel", "outcome"),
+        metrics.told.items(),
     )
 
 

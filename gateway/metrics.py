@@ -20,6 +20,7 @@ from canonical.event import Event
 from canonical.ports import Outcome
 from config.model import Deployment
 from deadletter import store as dead_letters
+from gateway.exceptions import tasks
 from gateway.exposition import Exposition
 from gateway.histogram import Histogram
 from gateway.sla.figures import Measured, measure
@@ -75,13 +76,17 @@ class AdapterState(Struct, frozen=True, kw_only=True):
 
 class Snapshot(Struct, frozen=True, kw_only=True):
     """What is read now and then rather than counted. ``lanes``: (plant, route, state, rows);
-    ``dead_letters``: (plant, route, number); ``head``: the journal's newest position."""
+    ``dead_letters``: (plant, route, number); ``exceptions``: (queue, kind, number) of the open ones;
+    ``resolution_s``: (share, seconds) within which so many were resolved; ``head``: the journal's newest
+    position."""
 
     at: datetime
     backlog: tuple[Waiting, ...] = ()
     adapters: tuple[AdapterState, ...] = ()
     lanes: tuple[tuple[str, str, str, int], ...] = ()
     dead_letters: tuple[tuple[str, str, int], ...] = ()
+    exceptions: tuple[tuple[str, str, int], ...] = ()
+    resolution_s: tuple[tuple[str, float], ...] = ()
     head: int = 0
 
 
@@ -100,6 +105,8 @@ class Metrics:
         """By (plant, domain, route, clock)."""
         self.skewed: Counter[tuple[str, str]] = Counter()
         """Deliveries by (plant, route) of events from the future: a clock is wrong, which is not counted."""
+        self.told: Counter[tuple[str, str, str]] = Counter()
+        """Messages about exceptions by (owner, channel, outcome): sent, failed."""
         self.levels: tuple[LevelState, ...] = ()
         self._targets: dict[tuple[str, str, str], tuple[float, ...]] = {}
         self.snapshot = Snapshot(at=datetime.fromtimestamp(0).astimezone())
@@ -175,7 +182,10 @@ class Metrics:
         if time.monotonic() - self._refreshed_s < younger_than_s:
             return
         now = hub.clock()
-        counted, letters = await hub.journal.read(lambda t: (lanes.counts(t), dead_letters.counts(t)))
+        counted, letters, exceptions = await hub.journal.read(
+            lambda t: (lanes.counts(t), dead_letters.counts(t), tasks.counts(t))
+        )
+        took = await hub.exceptions.resolution_time()
         self.snapshot = Snapshot(
             at=now,
             backlog=tuple(
@@ -199,6 +209,12 @@ class Metrics:
             ),
             lanes=tuple(counted),
             dead_letters=tuple(letters),
+            exceptions=tuple(exceptions),
+            resolution_s=tuple(
+                (share, float(seconds))
+                for share, name in (("0.5", "p50_s"), ("0.9", "p90_s"))
+                if (seconds := took[name]) is not None
+            ),
             head=hub.journal.head,
         )
         self._refreshed_s = time.monotonic()

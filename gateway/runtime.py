@@ -38,7 +38,7 @@ from gateway.compile import crosswalk_rows
 from gateway.connections import RunningAdapter, close, connect, intake_of, supervise
 from gateway.crosswalks import Crosswalks
 from gateway.dryrun import Dry
-from gateway.exceptions import Exceptions
+from gateway.exceptions import Exceptions, Rules, Telling
 from gateway.keys import Keys
 from gateway.metrics import Metrics
 from gateway.projections.search import Search
@@ -130,7 +130,7 @@ class Hub:
         self.search = Search(self.data_dir, self.log)
         self.services = Services(self.data_dir, self.log)
         self.audit = Audit(self.data_dir)
-        self.exceptions = Exceptions(self.journal, self.audit.record, self._owners, self.clock, self.log)
+        self.exceptions = Exceptions(self.journal, self.audit.record, self._rules, self.clock, self.log)
         await self.journal.open()
         self._opened.push_async_callback(self.journal.close)
         self._tell_versions(*self.journal.versions)
@@ -142,6 +142,9 @@ class Hub:
         self._opened.push_async_callback(self.exceptions.close)
         self.keys = Keys(self.journal, self.audit.record, self.clock)
         self.metrics = Metrics(self.deployment)
+        self.telling = Telling(self.journal, lambda: self.deployment, self.clock, self.log, self.metrics.told)
+        self.telling.open()
+        self._opened.push_async_callback(self.telling.close)
         self.levels = watch.Watch(self)
         self.ingest = Ingest(self.journal, self.metrics, self.clock, self.log)
         self.acknowledgements = Overdue(self.journal, self.clock, self._owners)
@@ -362,6 +365,14 @@ class Hub:
     def _owners(self) -> dict[str, str]:
         """The teams of the routes that have one."""
         return {name: route.owner for name, route in self.deployment.routes.items() if route.owner}
+
+    def _rules(self) -> Rules:
+        levels = self.deployment.service_levels.items()
+        return Rules(
+            owners=self._owners(),
+            levels={name: level.owner for name, level in levels if level.owner},
+            settings=self.deployment.exceptions,
+        )
 
     async def _keep_house(self) -> None:
         while True:

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final, Literal
 
-from msgspec import Struct, field
+from msgspec import Struct, field, structs
 
 from canonical import catalogue
 from canonical.event import Event
+from config.exceptions import ClassName, Exceptions
 from deadletter.entry import fingerprint
 
-__all__ = ["SOURCE", "TYPES", "Cause", "Kind", "cause_of"]
+__all__ = ["SOURCE", "TYPES", "Cause", "Kind", "Rules", "cause_of"]
 
 Kind = Literal["business", "technical"]
 """``business``: somebody has to decide or supply something; ``technical``: somebody has to mend something."""
@@ -48,6 +49,15 @@ _STEWARDS: Final = {
 NOBODY: Final = "operations"
 
 
+class Rules(Struct, frozen=True, kw_only=True):
+    """What the configuration says: ``owners`` gives the team of each route, ``levels`` of each service level
+    that has one; ``settings`` how urgent what is."""
+
+    owners: Mapping[str, str]
+    levels: Mapping[str, str] = {}
+    settings: Exceptions = Exceptions()
+
+
 class Cause(Struct, frozen=True, kw_only=True):
     """Why a task is open. ``key`` is equal for the same cause; ``gone``: the event says that it is over.
 
@@ -56,6 +66,7 @@ class Cause(Struct, frozen=True, kw_only=True):
 
     key: str
     kind: Kind
+    class_: ClassName
     title: str
     queue: str
     priority: int
@@ -69,20 +80,31 @@ class Cause(Struct, frozen=True, kw_only=True):
 _HOUR_S: Final = 3600.0
 
 
-def cause_of(event: Event, owners: Mapping[str, str]) -> Cause | None:
-    """What an event of one of TYPES tells; None for one of ours, or without a cause.
+def cause_of(event: Event, rules: Rules) -> Cause | None:
+    """What an event of one of TYPES tells; None for one of ours, or without a cause."""
+    found = _cause(event, rules)
+    return None if found is None else _urgent(found, rules.settings)
 
-    ``owners``: the team of each route that has one.
-    """
+
+def _urgent(cause: Cause, settings: Exceptions) -> Cause:
+    """As urgent as the configuration says: of its owner, else of its class."""
+    due_s, priority = cause.due_s, cause.priority
+    for said in (settings.classes.get(cause.class_), settings.owners.get(cause.queue)):
+        if said is not None:
+            due_s, priority = said.due or due_s, said.priority or priority
+    return structs.replace(cause, due_s=due_s, priority=priority)
+
+
+def _cause(event: Event, rules: Rules) -> Cause | None:
     data: Mapping[str, Any] = event.data if isinstance(event.data, dict) else {}
     if event.source == SOURCE:
         return None
     if event.type == _UNRESOLVED:
-        return _unresolved(event, data, owners)
+        return _unresolved(event, data, rules.owners)
     if event.type == _DEAD:
-        return _dead(event, data, owners)
+        return _dead(event, data, rules.owners)
     if event.type == _BREACHED:
-        return _breached(event, data)
+        return _breached(event, data, rules.levels)
     return _told(event, data) if event.type == _CHANGED else None
 
 
@@ -92,6 +114,7 @@ def _unresolved(event: Event, data: Mapping[str, Any], owners: Mapping[str, str]
     return Cause(
         key=f"code/{domain}/{system}/{value}",
         kind="business",
+        class_="unknown_code",
         title=f"{domain} code {value!r} of {system} is unknown",
         queue=owners.get(route) or _STEWARDS.get(domain, NOBODY),
         priority=2,
@@ -110,6 +133,7 @@ def _dead(event: Event, data: Mapping[str, Any], owners: Mapping[str, str]) -> C
     return Cause(
         key=f"dead/{mark}",
         kind="business" if refused else "technical",
+        class_="refused" if refused else "failed",
         title=f"{where}: {error}",
         queue=owners.get(route, NOBODY),
         priority=2 if refused else 3,
@@ -120,15 +144,16 @@ def _dead(event: Event, data: Mapping[str, Any], owners: Mapping[str, str]) -> C
     )
 
 
-def _breached(event: Event, data: Mapping[str, Any]) -> Cause:
+def _breached(event: Event, data: Mapping[str, Any], owners: Mapping[str, str]) -> Cause:
     name, plant, metric = str(data["sla"]), str(data.get("plant") or event.plantid or ""), str(data["metric"])
     where = f" at {plant}" if plant else ""
     return Cause(
         key=f"sla/{name}/{plant}/{metric}",
         kind="technical",
+        class_="service_level",
         title=f"service level {name}{where} is missed: {metric} {data['observed']:g}, agreed "
         f"{data['threshold']:g}",
-        queue=str(data.get("owner") or NOBODY),
+        queue=str(data.get("owner") or owners.get(name) or NOBODY),
         priority=1,
         due_s=4 * _HOUR_S,
         plant=plant,
@@ -143,6 +168,7 @@ def _told(event: Event, data: Mapping[str, Any]) -> Cause:
     return Cause(
         key=f"told/{name}",
         kind="business",
+        class_="told",
         title=str(data.get("summary") or name),
         queue=str(data.get("queue") or NOBODY),
         priority=int(data["priority"]),

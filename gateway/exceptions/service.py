@@ -14,7 +14,7 @@ from canonical.ports import Outcome, Recorded, Transaction
 from canonical.spec import Log
 from deadletter.service import Audit, NotPossible
 from gateway.exceptions import tasks
-from gateway.exceptions.causes import SOURCE, TYPES, Cause, cause_of
+from gateway.exceptions.causes import SOURCE, TYPES, Cause, Rules, cause_of
 from gateway.exceptions.tasks import Note, Task
 from gateway.projections.following import Follower
 from router.journal import IngestBatch, Journal
@@ -35,12 +35,12 @@ class Exceptions:
         self,
         journal: Journal,
         audit: Audit,
-        owners: Callable[[], Mapping[str, str]],
+        rules: Callable[[], Rules],
         clock: Callable[[], datetime],
         log: Log,
     ) -> None:
-        """``owners`` gives the team of each route that has one."""
-        self._journal, self._audit, self._owners, self._clock = journal, audit, owners, clock
+        """``rules``: what the configuration says now."""
+        self._journal, self._audit, self._rules, self._clock = journal, audit, rules, clock
         self._position = self._kept = 0
         self._follower = Follower("exceptions", self, log, types=TYPES)
 
@@ -66,10 +66,10 @@ class Exceptions:
 
     async def add(self, recorded: Sequence[Recorded], reached: int) -> None:
         """See ``Target``."""
-        owners, now = self._owners(), self._now()
+        rules, now = self._rules(), self._now()
         struck: dict[str, tuple[Cause, int]] = {}
         for item in recorded:
-            cause = cause_of(item.event, owners)
+            cause = cause_of(item.event, rules)
             if cause is not None:
                 times = struck[cause.key][1] + 1 if cause.key in struck else 1
                 struck[cause.key] = cause, times

@@ -16,6 +16,7 @@ __all__ = [
     "Note",
     "State",
     "Task",
+    "counts",
     "find",
     "known",
     "note",
@@ -236,6 +237,14 @@ def notes(transaction: Transaction, identifier: int) -> list[Note]:
         "SELECT at, actor, text FROM exception_notes WHERE exception = ? ORDER BY id", (identifier,)
     )
     return [Note(at=at, actor=actor, text=text) for at, actor, text in rows]
+
+
+def counts(transaction: Transaction) -> list[tuple[str, str, int]]:
+    """(queue, kind, number) of those that are open."""
+    rows = transaction.execute(
+        "SELECT queue, kind, count(*) FROM exceptions WHERE status != 'resolved' GROUP BY queue, kind"
+    )
+    return [(queue, kind, number) for queue, kind, number in rows]
 
 
 def durations(transaction: Transaction, since: float) -> list[float]:
