@@ -70,6 +70,7 @@ def direct(
     attributes: Mapping[str, Expression],
     *,
     max_depth: int,
+    max_bytes: int,
 ) -> Direct | None:
     """How a rule's documents are read, or None where it takes more.
 
@@ -88,7 +89,9 @@ def direct(
         return None
     places = {name: members.get(member, f"_{name}") for name, member in told.items()}
     others = [_Field(place, told[name], None, "text") for name, place in places.items() if place[0] == "_"]
-    return _reading(suffix, known, others, places, sorted(named), context, max_depth)
+    return _reading(
+        suffix, known, others, places, sorted(named), context, max_depth, min(max_bytes, _LONGEST)
+    )
 
 
 def _member(node: Any) -> str | None:
@@ -130,6 +133,7 @@ def _reading(
     named: Sequence[str],
     context: FormatContext,
     max_depth: int,
+    max_bytes: int,
 ) -> Direct:
     entry, identified = catalogue.get(suffix), _Subjects(suffix, context.plant)
     model, type_, domain, plant, source = entry.model, entry.name, entry.domain, context.plant, context.source
@@ -139,7 +143,7 @@ def _reading(
     at_subject, at_id, at_correlation, at_time = (places.get(name) for name in _ORDER)
 
     def event(body: bytes, raw: RawMessage, identity: str) -> Event | None:
-        if len(body) > _LONGEST or _odd(body, max_depth):
+        if len(body) > max_bytes or _odd(body, max_depth):
             return None
         correlation, moment = None, raw.received_at
         try:

@@ -7,6 +7,7 @@ binary mode is in ``canonical.cloudevents``, with the strict reading of what str
 from __future__ import annotations
 
 import itertools
+import operator
 import os
 import struct
 import time
@@ -72,6 +73,7 @@ KNOWN = frozenset(Event.__struct_fields__) - {"extensions"}
 _encoder = msgspec.json.Encoder(decimal_format="string")
 _deterministic = msgspec.json.Encoder(order="deterministic")
 _decoder = msgspec.json.Decoder(Event)
+_extensions = operator.attrgetter("extensions")
 
 
 def to_json(event: Event) -> dict[str, Any]:
@@ -88,7 +90,7 @@ def encode(event: Event) -> bytes:
 
 def encode_lines(events: Sequence[Event]) -> bytes:
     """Events as NDJSON, one a line, each line ended."""
-    if any(event.extensions for event in events):
+    if any(map(_extensions, events)):
         return b"".join(encode(event) + b"\n" for event in events)
     return _encoder.encode_lines(events)
 

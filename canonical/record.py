@@ -65,9 +65,9 @@ class RecordMapping:
         self._reads = union(rule.reads for rule in self._rules)
         self._message = message_of if any(rule.reads_message for rule in self._rules) else _nothing_of
 
-    def direct(self, max_depth: int) -> Direct | None:
+    def direct(self, *, max_depth: int, max_bytes: int) -> Direct | None:
         """How JSON documents become events without a JSON value in between, where the rules allow that."""
-        return self._rules[0].direct(max_depth) if self._rules else None
+        return self._rules[0].direct(max_depth, max_bytes) if self._rules else None
 
     def _narrowed(self, values: Mapping[str, Any]) -> Mapping[str, Any]:
         return {**values, _PAYLOAD: only(values[_PAYLOAD], self._reads)}
@@ -112,14 +112,22 @@ class _Rule:
         self._item_reads = reads([*texts.values(), self._time, self._data])
         self.reads = union([reads([self._when, self._each]), set() if rule.each else self._item_reads])
 
-    def direct(self, max_depth: int) -> Direct | None:
+    def direct(self, max_depth: int, max_bytes: int) -> Direct | None:
         """See ``RecordMapping.direct``: the rule always holds, and every document is one event."""
         attributes = dict(self._texts) | ({"time": self._time} if self._time else {})
         if self._when or self._each or self._ignore or self._times.format != "rfc3339":
             return None
         if not isinstance(self._data, dict):
             return None
-        return direct(self._suffix, self._data, self._shape, self._context, attributes, max_depth=max_depth)
+        return direct(
+            self._suffix,
+            self._data,
+            self._shape,
+            self._context,
+            attributes,
+            max_depth=max_depth,
+            max_bytes=max_bytes,
+        )
 
     def holds(self, values: Values) -> bool:
         """Whether the rule is the one for a record. Raises ExpressionError."""

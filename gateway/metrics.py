@@ -120,15 +120,17 @@ class Metrics:
         """Once per batch that was recorded."""
         for status, number in Counter([outcome.status for outcome in outcomes]).items():
             self.messages[adapter, status] += number
-        accepted = Counter(
-            [
-                (event.plantid, event.domain)
-                for message, outcome in zip(messages, outcomes, strict=True)
-                if outcome.status == "accepted"
-                for event in islice(message.events, len(outcome.positions))
-            ]
-        )
-        for (plant, domain), number in accepted.items():
+        events = [
+            event
+            for message, outcome in zip(messages, outcomes, strict=True)
+            if outcome.status == "accepted"
+            for event in islice(message.events, len(outcome.positions))
+        ]
+        plants, domains = {event.plantid for event in events}, {event.domain for event in events}
+        if len(plants) == len(domains) == 1:  # as those of one machine are
+            self.accepted[plants.pop() or "-", adapter, domains.pop() or "-"] += len(events)
+            return
+        for (plant, domain), number in Counter([(event.plantid, event.domain) for event in events]).items():
             self.accepted[plant or "-", adapter, domain or "-"] += number
 
     def configure(self, deployment: Deployment) -> None:

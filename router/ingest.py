@@ -188,10 +188,11 @@ class Ingest:
             entries: list[tuple[InterchangeEntry, int, int]] | None = None
             try:
                 state, items = decode(state, raw)
+                if isinstance(items, tuple) and _complete(intake, raw, items):
+                    messages.append(Message(raw=raw, events=items))
+                    continue
                 for item in items:
-                    if isinstance(item, Event) and _is_complete(intake, raw, item):
-                        events.append(item)
-                    elif isinstance(item, Event):
+                    if isinstance(item, Event):
                         self._accept(intake, raw, item, now, events, invalid)
                     elif isinstance(item, Invalid):
                         invalid.append(item)
@@ -296,6 +297,8 @@ def _decode_of(
 
 def _completed(intake: Intake, raw: RawMessage, event: Event) -> Event:
     """The event with everything that its envelope lacks. Raises LookupError, ValueError."""
+    if _complete(intake, raw, (event,)):
+        return event
     kind = catalogue.get(event.type)
     plant = event.plantid or intake.plant
     fields: dict[str, Any] = {"recordedtime": raw.received_at}
@@ -315,15 +318,19 @@ def _completed(intake: Intake, raw: RawMessage, event: Event) -> Event:
     return structs.replace(event, **fields)
 
 
-def _is_complete(intake: Intake, raw: RawMessage, event: Event) -> bool:
-    """Whether the decoder has left nothing to do; it took the time of this very message."""
-    return (
-        event.recordedtime is raw.received_at
-        and event.partitionkey is not None
-        and event.subject is not None
-        and event.time is not None
-        and event.domain is not None
-        and (event.plantid is not None or not intake.plant)
-        and event.srcmsgid == raw.id
-        and event.type in _TYPES
-    )
+def _complete(intake: Intake, raw: RawMessage, items: Iterable[object]) -> bool:
+    """Whether they are events that the decoder left nothing to do for; they have this message's own time."""
+    for event in items:
+        if not (
+            isinstance(event, Event)
+            and event.recordedtime is raw.received_at
+            and event.partitionkey is not None
+            and event.subject is not None
+            and event.time is not None
+            and event.domain is not None
+            and (event.plantid is not None or not intake.plant)
+            and event.srcmsgid == raw.id
+            and event.type in _TYPES
+        ):
+            return False
+    return True

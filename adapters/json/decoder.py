@@ -10,7 +10,7 @@ from canonical.attributes import not_valid
 from canonical.cloudevents import Mode, event_of, mode, parse_binary
 from canonical.errors import ConfigError, Invalid
 from canonical.event import Event
-from canonical.jsontext import MAX_BYTES, read_json
+from canonical.jsontext import read_json
 from canonical.ports import RawMessage
 from canonical.record import RecordMapping
 from canonical.spec import FormatContext
@@ -34,21 +34,15 @@ class JsonDecoder:
             raise ConfigError("`events` is missing: it says which events a document gives", key="events")
         self._options = options
         self._mapping = RecordMapping(options.events, context)
-        self._direct = self._mapping.direct(options.max_depth)
-        self._most = min(options.max_size, MAX_BYTES)
+        self._direct = self._mapping.direct(max_depth=options.max_depth, max_bytes=options.max_size)
 
     def decode(self, state: bytes | None, raw: RawMessage) -> Decoded:
         """The events of the document, or of each line, in order."""
         if self._options.lines:
             return state, self._lines(raw)
-        event = self._at_once(raw.body, raw, raw.id)
-        return state, self._document(raw) if event is None else (event,)
-
-    def _at_once(self, body: bytes, raw: RawMessage, identity: str) -> Event | None:
-        """The event, where the rules and the document are of the simplest kind."""
-        if self._direct is None or len(body) > self._most:
-            return None
-        return self._direct(body, raw, identity)
+        if self._direct is not None and (event := self._direct(raw.body, raw, raw.id)) is not None:
+            return state, (event,)
+        return state, self._document(raw)
 
     def _document(self, raw: RawMessage) -> Iterator[Event | Invalid]:
         try:
@@ -67,7 +61,7 @@ class JsonDecoder:
         for number, line in enumerate(raw.body.split(b"\n"), start=1):
             if not line.strip(_BLANK):
                 continue
-            event = self._at_once(line, raw, f"{raw.id}-{number}")
+            event = self._direct(line, raw, f"{raw.id}-{number}") if self._direct is not None else None
             if event is not None:
                 yield event
                 continue

@@ -45,8 +45,13 @@ _raws = msgspec.msgpack.Decoder(list[RawMessage])
 def pack(first: int, events: Sequence[Event], raws: Sequence[RawMessage]) -> Row:
     """The row of events that take the positions from ``first`` on, without a gap."""
     counts: dict[str, dict[str, int]] = {}
-    for (plant, type_), number in Counter([(event.plantid, event.type) for event in events]).items():
-        counts.setdefault(plant or "-", {})[type_] = number
+    plants, types = {event.plantid for event in events}, {event.type for event in events}
+    if len(plants) == len(types) == 1:  # as most bundles are
+        counts[plants.pop() or "-"] = {types.pop(): len(events)}
+    else:
+        for (plant, type_), number in Counter([(event.plantid, event.type) for event in events]).items():
+            at_plant = counts.setdefault(plant or "-", {})
+            at_plant[type_] = at_plant.get(type_, 0) + number
     moments = {event.recordedtime for event in events}  # few: a batch shares one
     oldest = min((moment.timestamp() for moment in moments if moment), default=0.0)
     adapters = dict(Counter([raw.adapter for raw in raws]))

@@ -133,7 +133,7 @@ def test_lines_are_numbered_alike(bodies: list[bytes]) -> None:
 
 @pytest.mark.parametrize("name", ["reading", "downtime"])
 def test_the_usual_document_takes_the_short_way(name: str) -> None:
-    read = RecordMapping([EventRule(**RULES[name])], CONTEXT).direct(64)
+    read = RecordMapping([EventRule(**RULES[name])], CONTEXT).direct(max_depth=64, max_bytes=10_000)
     body = GOOD if name == "reading" else GOOD.replace(b"20.5", b'"A-1"')
     raw = RawMessage(adapter="floor", id="m-1", body=body, received_at=datetime(2026, 4, 1, tzinfo=UTC))
     assert read is not None
@@ -157,4 +157,7 @@ def test_the_usual_document_takes_the_short_way(name: str) -> None:
     ],
 )
 def test_rules_that_say_more_have_no_short_way(change: dict[str, Any]) -> None:
-    assert RecordMapping([EventRule(**(READING | change))], CONTEXT).direct(64) is None
+    assert (
+        RecordMapping([EventRule(**(READING | change))], CONTEXT).direct(max_depth=64, max_bytes=10_000)
+        is None
+    )
