@@ -30,6 +30,7 @@ __all__ = ["Behind", "Filters", "Hit", "Search"]
 T = TypeVar("T")
 EVERYTHING = Filters()
 _FORGET_EVERY_S = 60.0
+_BATCH = 4000
 
 
 class Search:
@@ -38,7 +39,9 @@ class Search:
     def __init__(self, folder: Path, log: Log | None = None) -> None:
         self._path = folder / "search.db"
         self._log: Log = log or structlog.get_logger()
-        self._follower = Follower("search", self, self._log, idle=self.forget, idle_every_s=_FORGET_EVERY_S)
+        self._follower = Follower(
+            "search", self, self._log, batch=_BATCH, idle=self.forget, idle_every_s=_FORGET_EVERY_S
+        )
         self._local = threading.local()
         self._readers: list[apsw.Connection] = []
         self._file: Index | None = None

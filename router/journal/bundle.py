@@ -18,7 +18,7 @@ from canonical.event import Event, decode_lines, encode_lines
 from canonical.ports import RawMessage, Recorded
 from router.journal import Header, JournalCorrupt
 
-__all__ = ["FORMAT", "Row", "events_of", "header_of", "pack", "raws_of"]
+__all__ = ["FORMAT", "Row", "events_of", "header_for", "header_of", "pack", "raws_of"]
 
 FORMAT = 2
 """1 was hashed with BLAKE2b; 2 is with SHA-256, for which processors have instructions. Else alike."""
@@ -44,6 +44,14 @@ _raws = msgspec.msgpack.Decoder(list[RawMessage])
 
 def pack(first: int, events: Sequence[Event], raws: Sequence[RawMessage]) -> Row:
     """The row of events that take the positions from ``first`` on, without a gap."""
+    header = msgspec.json.encode(header_for(events, raws))
+    lines, bodies = encode_lines(events), _encoder.encode(raws)
+    row = (first, first + len(events) - 1, header, lines, bodies)
+    return *row, _hash(row, sha256())
+
+
+def header_for(events: Sequence[Event], raws: Sequence[RawMessage]) -> Header:
+    """What a bundle of them says of itself."""
     counts: dict[str, dict[str, int]] = {}
     plants, types = {event.plantid for event in events}, {event.type for event in events}
     if len(plants) == len(types) == 1:  # as most bundles are
@@ -55,11 +63,7 @@ def pack(first: int, events: Sequence[Event], raws: Sequence[RawMessage]) -> Row
     moments = {event.recordedtime for event in events}  # few: a batch shares one
     oldest = min((moment.timestamp() for moment in moments if moment), default=0.0)
     adapters = dict(Counter([raw.adapter for raw in raws]))
-    header = _checked(Header(format=FORMAT, counts=counts, adapters=adapters, recorded_at=oldest))
-    lines, bodies = encode_lines(events), _encoder.encode(raws)
-    last = first + len(events) - 1
-    row = (first, last, header, lines, bodies)
-    return *row, _hash(row, sha256())
+    return Header(format=FORMAT, counts=counts, adapters=adapters, recorded_at=oldest)
 
 
 def _hash(row: tuple[int, int, bytes, bytes, bytes], digest: _Hash) -> bytes:

@@ -24,6 +24,7 @@ from router.journal.checkpoints import Checkpoints
 from router.journal.identities import Identities
 from router.journal.ledger import Hearing
 from router.journal.quarantine import Damage
+from router.journal.recent import Recent
 from router.journal.retention import Retention, Swept
 from router.journal.schema import prepare
 from router.journal.taking import take
@@ -87,6 +88,7 @@ class SQLiteJournal:
         self._new: list[Event] = []
         self._raws: list[RawMessage] = []
         self._head = 0
+        self._recent = Recent()
         self._undone = False
         self._grown_bytes = 0
         self._sweeping = asyncio.Lock()
@@ -205,23 +207,29 @@ class SQLiteJournal:
             await self.write(
                 lambda t: t.execute("INSERT OR REPLACE INTO meta VALUES ('tried_at', ?)", (str(time.time()),))
             )
+        self._recent.age()
         async with self._sweeping:
             while await self._sweep_once():  # noqa: ASYNC110 - a pause, nothing is waited for
                 await asyncio.sleep(_BREATH_S)
 
     async def _sweep_once(self) -> bool:
         """One small transaction, which appends may share; returns whether there is more to remove."""
-        room, more = await self.write(self._swept)
+        (room, more), oldest = await self.write(self._swept)
+        self._recent.forget(self._head + 1 if oldest is None else oldest)
         if room:
             self._room.set()
         else:
             self._room.clear()
         return more
 
-    def _swept(self, transaction: Transaction) -> Swept:
+    def _swept(self, transaction: Transaction) -> tuple[Swept, int | None]:
+        """What a sweep did, and the oldest position that is left."""
         forgotten = self._identities.forget_old(time.time())
         swept = self._retention.sweep(transaction)
-        return Swept(room=swept.room, more=swept.more or not forgotten)
+        [(oldest,)] = transaction.execute(
+            "SELECT min(first) FROM bundles WHERE first NOT IN (SELECT first FROM quarantine)"
+        )
+        return Swept(room=swept.room, more=swept.more or not forgotten), oldest
 
     def _grow(self, size_bytes: int) -> None:
         """In the writer's thread: what is added asks for a sweep by its size, whatever the time."""
@@ -308,6 +316,7 @@ class SQLiteJournal:
     def _committed(self, recorded: Sequence[Recorded]) -> None:
         if recorded:
             self._head = recorded[-1].position
+            self._recent.add(recorded)
             for listener in self._listeners:
                 listener(recorded)
 
@@ -319,6 +328,8 @@ class SQLiteJournal:
     async def events(
         self, after: int, *, limit: int = 1000, wanted: Callable[[Header], bool] | None = None
     ) -> tuple[list[Recorded], int]:
+        if (found := self._recent.after(after, limit, wanted)) is not None:
+            return found
         while True:
             try:
                 return await self.read(lambda transaction: reading.events(transaction, after, limit, wanted))
