@@ -48,7 +48,7 @@ from gateway.replay import store as replays
 from gateway.replay.service import Replays
 from gateway.routing import Backlog, Routing
 from gateway.sla import buckets, watch
-from router import crosswalk, lanes, shadow, splitting, unreadable
+from router import crosswalk, lanes, sequences, shadow, splitting, unreadable
 from router.engine import Engine
 from router.ingest import Ingest, Intake
 from router.journal.quarantine import Damage
@@ -66,6 +66,7 @@ TABLES = (
     *edits.TABLES,
     *exceptions.TABLES,
     *lanes.TABLES,
+    *sequences.TABLES,
     *splitting.TABLES,
     *crosswalk.TABLES,
     *keys.TABLES,
@@ -178,6 +179,7 @@ class Hub:
         )
         await self.crosswalks.sync_files(crosswalk_rows(self.deployment))
         self.ingest.add(self._api_intake())
+        await self.ingest.tell_gaps()
         for name in self.deployment.adapters:
             await self.connect(name, self.deployment)
         await self.routing.start(self.deployment, list(self.deployment.routes))

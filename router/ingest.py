@@ -22,6 +22,7 @@ from canonical.ports import Decoder, Inbound, LedgerDecoder, Outcome, RawMessage
 from canonical.spec import Health, Log
 from deadletter import store as dead_letters
 from deadletter.entry import DeadLetter
+from router import sequences
 from router.failpoint import failpoint
 from router.journal import Claim, IngestBatch, Journal, Message, StorageError
 from router.notices import dead_lettered, notice_message
@@ -142,20 +143,58 @@ class Ingest:
         if decoded is not None:
             states[DECODER] = decoded
         failpoint("ingest.before_commit")
+        gaps: list[bool] = []
         outcomes = await self._journal.append(
             IngestBatch(
                 adapter=intake.name,
                 messages=messages,
                 ledger=ledger,
                 state=states,
-                within=self._bury(intake, messages),
+                within=self._within(intake, messages, gaps),
             )
         )
         if decoded is not None:
             intake.state = decoded
         self._observer.ingested(intake.name, messages, outcomes)
         await self._tell(intake, messages, outcomes)
+        if any(gaps):
+            await self.tell_gaps()
         return outcomes
+
+    async def tell_gaps(self) -> None:
+        """Publishes the gaps in sources' numbers of which nobody has been told; their rows are durable."""
+        gaps = await self._journal.read(sequences.untold)
+        if not gaps:
+            return
+        for gap in gaps:
+            self._log.warning("sequence_gap", source=gap.source, first=gap.first, last=gap.last)
+
+        def within(transaction: Transaction, outcomes: Sequence[Outcome]) -> Sequence[Outcome]:
+            sequences.mark_told(transaction, gaps)
+            return outcomes
+
+        told = [notice_message(sequences.told(gap)) for gap in gaps]
+        await self._journal.append(IngestBatch(adapter="hub", messages=told, within=within), urgent=True)
+
+    def _within(
+        self, intake: Intake, messages: Sequence[Message], gaps: list[bool]
+    ) -> Callable[[Transaction, Sequence[Outcome]], Sequence[Outcome]]:
+        """What the append's own transaction holds beside the events: dead letters, and sources' numbers."""
+        bury = self._bury(intake, messages)
+        if not any(event.sequence is not None for message in messages for event in message.events):
+            return bury
+
+        def within(transaction: Transaction, outcomes: Sequence[Outcome]) -> Sequence[Outcome]:
+            new = [
+                event
+                for message, outcome in zip(messages, outcomes, strict=True)
+                if outcome.status == "accepted"
+                for event in message.events
+            ]
+            gaps.append(sequences.hear(transaction, sequences.numbered(new), self._clock().timestamp()))
+            return bury(transaction, outcomes)
+
+        return within
 
     async def _tell(self, intake: Intake, messages: Sequence[Message], outcomes: Sequence[Outcome]) -> None:
         """Publishes what became a dead letter; the row itself is durable already."""
