@@ -33,6 +33,7 @@ from deadletter.edits import Edits
 from deadletter.service import DeadLetters
 from gateway import audit, exceptions, keys, versions
 from gateway.amending import Amending
+from gateway.arenas import keep_one_heap
 from gateway.audit import Audit
 from gateway.compile import crosswalk_rows
 from gateway.connections import RunningAdapter, close, connect, intake_of, supervise
@@ -110,6 +111,7 @@ class Hub:
 
     async def open(self) -> None:
         """Opens everything but the sources. Raises ConfigError (a second hub, a newer data folder)."""
+        keep_one_heap()
         sys.setswitchinterval(SWITCH_INTERVAL_S)
         gc.set_threshold(*GC_THRESHOLDS)
         settings = self.deployment.journal

@@ -46,7 +46,7 @@ _TABLES = (
 _PRAGMAS = (
     "journal_mode = wal",
     "synchronous = normal",  # what a power loss takes away is read from the journal again
-    "cache_size = -32768",
+    "cache_size = -16384",
 )
 
 

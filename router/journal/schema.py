@@ -23,7 +23,7 @@ _PRAGMAS = (
     "synchronous = full",  # NORMAL loses acknowledged rows on power loss
     "wal_autocheckpoint = 1000",
     "journal_size_limit = 67108864",  # what a long reader made the log grow to is given back after it
-    "cache_size = -65536",
+    "cache_size = -32768",
     "foreign_keys = on",
 )
 

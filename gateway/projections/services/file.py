@@ -41,7 +41,7 @@ _TABLES = (
 _PRAGMAS = (
     "journal_mode = wal",
     "synchronous = normal",  # what a power loss takes away is read from the journal again
-    "cache_size = -16384",
+    "cache_size = -8192",
 )
 _KEYS = "\x1e"
 
