@@ -28,6 +28,7 @@ from router.numbering import NumberedSink, Unnumbered
 from router.outgoing import Outgoing
 from router.ratelimit import Limit, Share
 from router.routes import Route
+from router.shadow import SHADOW_TRAITS, ShadowSink, SilentObserver, shadowed
 from router.splitting import SplitSink
 from router.status import Observer
 
@@ -90,6 +91,9 @@ class Routing:
         for name in sorted(cursors.keys() - deployment.routes.keys()):
             self._log.warning("route_without_configuration", route=name, position=cursors[name])
         for name, route in compiled.items():
+            if deployment.routes[name].mode == "shadow":
+                self._shadow(route, after=cursors[name])
+                continue
             running = self._adapters[route.to]
             assert running.sink is not None
             sink = running.sink
@@ -99,6 +103,11 @@ class Routing:
             if route.split is not None:
                 sink = SplitSink(sink, name, running.spec.traits, self._journal, limited=share is not None)
             self.run(route, sink, running.spec.traits, after=cursors[name], share=share)
+
+    def _shadow(self, route: Route, *, after: int) -> None:
+        """Runs it with a sink that writes down, and nobody who counts."""
+        sink = ShadowSink(route.name, self._journal, self._clock)
+        self.run(shadowed(route), sink, SHADOW_TRAITS, after=after, observer=SilentObserver())
 
     def _share(self, deployment: Deployment, route: str) -> Share | None:
         """The route's part in the limit of its target, which all routes to it share."""
@@ -119,7 +128,14 @@ class Routing:
             share.leave()
 
     def run(
-        self, route: Route, sink: Sink, traits: SinkTraits, *, after: int, share: Share | None = None
+        self,
+        route: Route,
+        sink: Sink,
+        traits: SinkTraits,
+        *,
+        after: int,
+        share: Share | None = None,
+        observer: Observer | None = None,
     ) -> Engine:
         """Runs a compiled route from a position on."""
         engine = Engine(
@@ -130,7 +146,7 @@ class Routing:
             journal=self._journal,
             crosswalk=self._crosswalk,
             keeper=LaneKeeper(route.name, self._journal, self._log),
-            observer=self._observer,
+            observer=observer or self._observer,
             clock=self._clock,
             log=self._log,
             share=share,
@@ -172,6 +188,8 @@ class Routing:
         if engine is None:
             raise Gone(f"route {name!r} does not run")
         sink, traits = self._outlets[name]
+        if isinstance(sink, ShadowSink):
+            raise Gone(f"route {name!r} is a shadow: it delivers nothing")
         limit = self._limits.get(engine.route.to)
         share = None if limit is None else limit.share(max(_PRIORITIES.values()))
         return Outlet(engine.route, sink, traits, share)

@@ -390,11 +390,17 @@ class Hub:
                 self.crosswalks.look,
                 self.exceptions.look,
                 self.acknowledgements.look,
+                self._tidy_shadows,
             ):
                 try:
                     await chore()
                 except Exception as error:  # noqa: BLE001 - the others go on, and the next round may do better
                     self.log.error("housekeeping_failed", error=repr(error))
+
+    async def _tidy_shadows(self) -> None:
+        """What shadows recorded goes with its journal."""
+        while await self.journal.write(shadow.tidy):
+            pass
 
     async def _make_room(self) -> None:
         """At the size limit: a copy of the services now, so that the retention may pass what is in it."""

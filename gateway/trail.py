@@ -14,13 +14,25 @@ from canonical.ports import Recorded, Transaction
 from deadletter import store as dead_letters
 from deadletter.entry import DeadLetter
 from gateway.hub import Hub
+from router import shadow
 from router.engine import Engine
+from router.routes import idempotency_key
+from router.shadow import SHADOW, Shadowed
 from router.spans import Span, receipt_of
 
 __all__ = ["State", "Trail", "read"]
 
 State = Literal[
-    "not_matched", "passed", "waiting", "delivered", "retrying", "parked", "dead", "blocked", "discarded"
+    "not_matched",
+    "passed",
+    "shadow",
+    "waiting",
+    "delivered",
+    "retrying",
+    "parked",
+    "dead",
+    "blocked",
+    "discarded",
 ]
 _AT_ONCE = 200
 _LETTERS = 100
@@ -28,7 +40,8 @@ _COMMIT_S = 1.0
 
 
 class Trail(Struct, kw_only=True):
-    """One route. Times are seconds since 1970 UTC, 0 for none; ``reason`` says why it waits or passed."""
+    """One route. Times are seconds since 1970 UTC, 0 for none; ``reason`` says why it waits or passed;
+    ``shadowed`` what a shadow recorded."""
 
     route: str
     state: State
@@ -40,6 +53,7 @@ class Trail(Struct, kw_only=True):
     error: str = ""
     dead_letter: int | None = None
     reason: str = ""
+    shadowed: Shadowed | None = None
 
 
 class _Detail(Struct, array_like=True):
@@ -79,6 +93,8 @@ def _trail(transaction: Transaction, engine: Engine, item: Recorded, letters: li
         return Trail(route=route.name, state="not_matched", reason="the route is for other types or plants")
     found = _in_lane(transaction, engine, item) or _delivered(transaction, route.name, item.position)
     if found is not None:
+        if found.state == "shadow":
+            found.shadowed = shadow.find(transaction, route.name, idempotency_key(route.name, item.event))
         return found
     discarded = [letter for letter in letters if letter.route == route.name and letter.status == "discarded"]
     if discarded:
@@ -138,6 +154,8 @@ def _delivered(transaction: Transaction, route: str, position: int) -> Trail | N
         for _, _, at, detail in rows:
             known = _details.decode(detail)
             receipt = receipt_of(known.delivered, position)
+            if receipt == SHADOW:
+                return Trail(route=route, state="shadow", at=at, reason="recorded, not delivered")
             if receipt is not None:
                 attempts = known.attempts.get(position, 1)
                 return Trail(route=route, state="delivered", at=at, attempts=attempts, receipt=receipt)

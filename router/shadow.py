@@ -9,12 +9,28 @@ from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import Any, Final
 
-from msgspec import Struct, msgpack
+from msgspec import Struct, json, msgpack
 
+from canonical.errors import PermanentError
 from canonical.event import Event
 from canonical.ports import Accepted, Delivery, SinkOutcome, Store, Transaction
+from canonical.spec import SinkTraits
+from router.crosswalk import Crosswalk
+from router.routes import Route, idempotency_key
 
-__all__ = ["SHADOW", "TABLES", "ShadowSink", "Shadowed", "SilentObserver", "counts", "find", "tidy"]
+__all__ = [
+    "FAILURE",
+    "SHADOW",
+    "SHADOW_TRAITS",
+    "TABLES",
+    "ShadowSink",
+    "Shadowed",
+    "SilentObserver",
+    "find",
+    "recorded",
+    "shadowed",
+    "tidy",
+]
 
 SHADOW: Final = "shadow"
 """The receipt of what was recorded and not delivered."""
@@ -23,7 +39,11 @@ TABLES: Final = (
         route TEXT NOT NULL, key TEXT NOT NULL, at REAL NOT NULL, content_type TEXT NOT NULL,
         target BLOB NOT NULL, payload BLOB NOT NULL, PRIMARY KEY (route, key)) WITHOUT ROWID""",
     "CREATE INDEX IF NOT EXISTS shadows_by_age ON shadows (at)",
+    "CREATE INDEX IF NOT EXISTS shadows_by_route ON shadows (route, at)",
 )
+SHADOW_TRAITS: Final = SinkTraits(ordered=True, max_batch=200)
+FAILURE: Final = "application/vnd.crossplant.failure+json"
+"""The content type of what would have failed: ``{"code", "error"}``."""
 _AT_ONCE: Final = 500
 
 
@@ -34,6 +54,29 @@ class Shadowed(Struct, frozen=True, kw_only=True):
     content_type: str
     target: dict[str, Any]
     payload: bytes
+
+
+class _ShadowRoute(Route, frozen=True, kw_only=True):
+    """A route whose mapping's failures are recorded like the rest: no lane, no dead letter, nobody called."""
+
+    def deliver(self, event: Event, crosswalk: Crosswalk, attempt: int = 1) -> Delivery | None:
+        """See ``Route.deliver``; raises nothing."""
+        try:
+            return super().deliver(event, crosswalk, attempt)
+        except PermanentError as error:
+            return Delivery(
+                event=event,
+                payload=json.encode({"code": error.code, "error": error.message}),
+                content_type=FAILURE,
+                key=self.key(event),
+                idempotency_key=idempotency_key(self.name, event),
+                attempt=attempt,
+            )
+
+
+def shadowed(route: Route) -> Route:
+    """The route as it runs in a shadow."""
+    return _ShadowRoute(**{name: getattr(route, name) for name in route.__struct_fields__})
 
 
 class ShadowSink:
@@ -85,10 +128,10 @@ def find(transaction: Transaction, route: str, key: str) -> Shadowed | None:
     return Shadowed(at=at, content_type=content_type, target=msgpack.decode(target), payload=payload)
 
 
-def counts(transaction: Transaction) -> dict[str, tuple[int, float]]:
-    """By route: how many are there, and when the newest was recorded."""
-    rows = transaction.execute("SELECT route, count(*), max(at) FROM shadows GROUP BY route")
-    return {route: (number, newest) for route, number, newest in rows}
+def recorded(transaction: Transaction, route: str) -> tuple[int, float | None]:
+    """(how many are there, when the newest was recorded)."""
+    (found,) = transaction.execute("SELECT count(*), max(at) FROM shadows WHERE route = ?", (route,))
+    return found[0], found[1]
 
 
 def tidy(transaction: Transaction) -> int:

@@ -17,6 +17,7 @@ from gateway.api.letters import summary
 from gateway.auth import READ, Principal, hub_of, require
 from gateway.hub import Hub
 from gateway.trail import Trail
+from router.shadow import Shadowed
 
 __all__ = ["api", "sees_raw"]
 
@@ -33,7 +34,7 @@ async def timeline(
 
     `state` of a route: `not_matched` (another type or plant), `passed` (the route's condition left it out,
     or the route began after it), `waiting`, `delivered`, `retrying`, `parked`, `dead`, `blocked` (behind one
-    of these with the same key)."""
+    of these with the same key), `shadow` (recorded as `would_deliver`, and not delivered)."""
     hub = hub_of(request)
     item = await event_for(hub, principal, position)
     raw = await hub.journal.raw(position) if sees_raw(hub, principal, item) else None
@@ -90,6 +91,16 @@ def _route(each: Trail) -> dict[str, Any]:
         "error": each.error,
         "dead_letter": each.dead_letter,
         "reason": each.reason,
+        "would_deliver": None if each.shadowed is None else _shadow(each.shadowed),
+    }
+
+
+def _shadow(recorded: Shadowed) -> dict[str, Any]:
+    return {
+        "at": moment(recorded.at),
+        "content_type": recorded.content_type,
+        "target": recorded.target,
+        **readable(recorded.payload),
     }
 
 

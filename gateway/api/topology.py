@@ -11,13 +11,15 @@ from fastapi import APIRouter, Depends, Request
 from msgspec import structs
 from starlette.responses import Response
 
+from canonical.ports import Transaction
 from canonical.rate import format_rate
-from gateway.api.answers import ERRORS, json
+from gateway.api.answers import ERRORS, json, moment
 from gateway.api.services import answered
 from gateway.auth import ADMIN, READ, Principal, forbidden, hub_of, require
 from gateway.hub import Adapter, Hub
 from gateway.metrics import Snapshot
 from gateway.projections.services import questions
+from router import shadow
 from router.engine import Engine
 
 __all__ = ["api"]
@@ -99,14 +101,27 @@ async def routes(request: Request, principal: Reader) -> Response:
     better, `provided` what it rests on."""
     hub = hub_of(request)
     await hub.metrics.refresh(hub, younger_than_s=_FRESH_S)
+    shadows = await hub.journal.read(partial(_shadows, hub))
     items = [
-        _route(hub, name, engine) | _counts(hub.metrics.snapshot, name, principal)
+        _route(hub, name, engine)
+        | _counts(hub.metrics.snapshot, name, principal)
+        | {"mode": "shadow" if name in shadows else "live", "shadow": shadows.get(name)}
         for name, engine in hub.engines.items()
         if principal.plants is None
         or not engine.route.plants
         or not principal.plants.isdisjoint(engine.route.plants)
     ]
     return json({"items": items, "next": None})
+
+
+def _shadows(hub: Hub, transaction: Transaction) -> dict[str, dict[str, Any]]:
+    """What the routes in a shadow have recorded."""
+    found = {}
+    for name, route in hub.deployment.routes.items():
+        if route.mode == "shadow":
+            number, newest = shadow.recorded(transaction, name)
+            found[name] = {"recorded": number, "newest_at": moment(newest)}
+    return found
 
 
 def _counts(snapshot: Snapshot, route: str, principal: Principal) -> dict[str, Any]:

@@ -204,6 +204,8 @@ def _route_lines(route: Any) -> Iterator[str]:
         yield f"             {visible(route.get('code'))}: {visible(route['error'])}"
     if route.get("reason"):
         yield f"             {visible(route['reason'])}"
+    if route.get("would_deliver"):
+        yield f"             would deliver {_excerpt(route['would_deliver'])}"
     if route.get("due_at"):
         yield f"             tried again at {moment(route['due_at'])}"
     number = route.get("dead_letter")

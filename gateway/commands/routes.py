@@ -36,7 +36,7 @@ def list_routes(url: Url = DEFAULT_URL, key_file: KeyFile = None, *, as_json: As
                 one.get("name"),
                 one.get("to"),
                 str((one.get("guarantee") or {}).get("level") or "").replace("_", " "),
-                one.get("state"),
+                f"{one.get('state')} (shadow)" if one.get("mode") == "shadow" else one.get("state"),
                 _waiting(one),
                 moment(one.get("oldest_at")),
                 one.get("reason"),

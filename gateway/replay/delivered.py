@@ -10,6 +10,7 @@ from msgspec import Raw, Struct
 
 from canonical.ports import Transaction
 from router.shadow import SHADOW
+from router.spans import Span, positions
 
 __all__ = ["Delivered", "committed_before"]
 
@@ -19,7 +20,7 @@ _AT_ONCE: Final = 200
 class _Detail(Struct, array_like=True):
     """What a row of ``deliveries`` holds (router.journal.sqlite)."""
 
-    delivered: list[tuple[int, str]]
+    delivered: list[Span]
     attempts: Raw
 
 
@@ -39,8 +40,8 @@ class Delivered:
         """When each position up to ``last``, beyond those asked for before, was delivered last."""
         for first, number, at, detail in self._rows(transaction, last):
             self._mark = (first, number)
-            for position, receipt in detail.delivered:
-                if position >= self._first and receipt != SHADOW:
+            for position in positions([entry for entry in detail.delivered if entry[1] != SHADOW]):
+                if position >= self._first:
                     self._known[position] = max(at, self._known.get(position, 0.0))
         found = {position: at for position, at in self._known.items() if position <= last}
         self._known = {position: at for position, at in self._known.items() if position > last}

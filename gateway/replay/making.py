@@ -15,6 +15,7 @@ from gateway.replay.differences import Difference, differing
 from router.crosswalk import Crosswalk
 from router.numbering import Unnumbered
 from router.routes import Route
+from router.splitting import Parts
 
 __all__ = ["Broken", "Made", "Maker", "compared"]
 
@@ -49,13 +50,17 @@ class Maker:
         """None where the route does not take the event, or its condition leaves it out."""
         if not self.route.takes(event):
             return None
+        self._seen.payloads = []
         try:
             delivery = self.route.deliver(event, crosswalk)
         except CrossplantError as error:
             return Broken(code=error.code, error=error.message)
         if delivery is None:
             return None
-        return Made(payload=self._seen.payload, target=delivery.target, written=delivery.payload)
+        if isinstance(delivery, Parts):
+            targets = [part.target for part in delivery.parts]
+            return Made(payload=self._seen.payloads, target={"parts": targets}, written=delivery.payload)
+        return Made(payload=self._seen.payloads[-1], target=delivery.target, written=delivery.payload)
 
 
 class _Seen:
@@ -63,10 +68,10 @@ class _Seen:
 
     def __init__(self, formatter: Formatter) -> None:
         self._formatter, self.content_type = formatter, formatter.content_type
-        self.payload: Any = None
+        self.payloads: list[Any] = []
 
     def format(self, payload: Any) -> bytes:
-        self.payload = payload
+        self.payloads.append(payload)
         if isinstance(self._formatter, Unnumbered):
             return self._formatter.formatter.interchange(payload, _REFERENCE, _PREPARED)
         return self._formatter.format(payload)

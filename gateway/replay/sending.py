@@ -33,6 +33,7 @@ from canonical.ports import (
     Unknown,
 )
 from canonical.spec import Log, SinkTraits
+from deadletter.service import NotPossible
 from router.crosswalk import Crosswalk
 from router.handover import Handover
 from router.journal import IngestBatch, StorageError
@@ -41,6 +42,7 @@ from router.notices import HUB, is_notice, notice, notice_message
 from router.ratelimit import Share
 from router.recoverability import Failure, PauseRoute, Policy, Retry, State, decide
 from router.routes import Route
+from router.splitting import Parts, part_key
 from router.work import Work
 
 __all__ = ["KINDS", "Gone", "Outlet", "Sending", "TooManyFailures"]
@@ -52,8 +54,8 @@ _ROOM_S: Final = 1.0
 _MOST_FAILURES: Final = 1000
 
 
-class Gone(Exception):
-    """The route does not run any more, or delivers nothing."""
+class Gone(NotPossible):
+    """The route does not run, or delivers nothing."""
 
 
 class TooManyFailures(Exception):
@@ -176,7 +178,7 @@ class Sending:
             self._fresh["left_out"] += 1
             return None
         if self._as_new:
-            delivery = structs.replace(delivery, idempotency_key=self._new_key(outlet.route, item.event))
+            delivery = _rekeyed(delivery, self._new_key(outlet.route, item.event))
         return work, delivery
 
     def _new_key(self, route: Route, event: Event) -> str:
@@ -302,6 +304,17 @@ class Sending:
         source = f"{HUB}/routes/{route.name}"
         identifier = f"replayed-{self._number}-{event.source}#{event.id}"
         return notice("integration.message.replayed", source, identifier, event, data)
+
+
+def _rekeyed(delivery: Delivery, key: str) -> Delivery:
+    """The same under another key; the parts of a split one under theirs."""
+    if isinstance(delivery, Parts):
+        parts = [
+            structs.replace(part, idempotency_key=part_key(key, number))
+            for number, part in enumerate(delivery.parts, start=1)
+        ]
+        return structs.replace(delivery, idempotency_key=key, parts=tuple(parts))
+    return structs.replace(delivery, idempotency_key=key)
 
 
 class _Patience:

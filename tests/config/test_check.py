@@ -53,7 +53,7 @@ def told(found: list[str], place: str, words: str) -> bool:
             "to: unknown key 'pth'; did you mean 'path'?",
         ),
         (DONE + TO + "plants: [aachn]", "11:14", "plants: unknown plant 'aachn'; did you mean 'aachen'?"),
-        (DONE + TO + "mode: shadow", "11:11", "mode: shadow routes are not there yet"),
+        (DONE + TO + "mode: shade", "11:11", "mode: must be 'live' or 'shadow', not 'shade'"),
         (DONE + TO + "map: a b", "11:10", "map: 'a b' is neither a mapping of fields nor a function"),
         (DONE + TO + "map: nowhere_at_all.f", "11:10", "map: there is no Python module 'nowhere_at_all'; in"),
         (DONE + TO + "map: json.lods", "11:10", "map: json has no function 'lods'; did you mean 'loads'?"),

@@ -93,7 +93,7 @@ def test_what_loads_is_accepted(text: str, validator: jsonschema.Draft202012Vali
         (HEAD.replace("kind: json", "kind: json, foo: 1"), "$.adapters.line1.format"),
         (HEAD.replace("path: orders", "path: orders, foo: 1"), "$.routes.done.to"),
         (HEAD.replace("line1:", "Line_1:"), "$.adapters"),
-        (HEAD.replace("    to:", "    mode: shadow\n    to:"), "$.routes.done.mode"),
+        (HEAD.replace("    to:", "    mode: shade\n    to:"), "$.routes.done.mode"),
         (HEAD.replace("    to:", "    from: then\n    to:"), "$.routes.done.from"),
     ],
 )

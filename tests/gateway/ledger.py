@@ -44,7 +44,8 @@ class Ledger:
             error = Ledger.refuse(payload)
             if error is None:
                 Ledger.got.append((delivery.idempotency_key, payload))
-            outcomes.append(Accepted(f"doc-{len(Ledger.got)}") if error is None else Failed(error))
+            receipt = f"doc-{len(Ledger.got)}" if len(Ledger.got) % 3 == 0 else ""  # kept in ranges without
+            outcomes.append(Accepted(receipt) if error is None else Failed(error))
         return outcomes
 
 

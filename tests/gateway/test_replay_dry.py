@@ -254,3 +254,18 @@ async def test_a_dry_run_can_be_stopped_and_exported(site: Gate, monkeypatch: py
     stopped = (await client.post(f"/v1/replays/{begun['id']}/stop")).json()
     assert stopped["state"] == "stopped"
     assert (await client.post(f"/v1/replays/{begun['id']}/resume")).status_code == 409
+
+
+async def test_the_parts_of_a_split_event_are_held_against_each_other(site: Gate) -> None:
+    split = {"split": "['a', 'b']", "map": {"part": "item", "n": "number"}}
+    await site.hub.reload(changed(**split), by="test")
+    [position] = await fill(site, [50])
+    assert [payload for _, payload in Ledger.got] == [{"part": "a", "n": 1}, {"part": "b", "n": 2}]
+    client = await site.client("integrator")
+    other = changed(split="['a', 'c']", map=split["map"])
+    [line] = await lines(client, found := await dry(client, other))
+    assert (line["position"], line["fields"]) == (
+        position,
+        [{"field": "[1].part", "before": "b", "after": "c"}],
+    )
+    assert [field["field"] for field in found["result"]["fields"]] == ["[].part"]
