@@ -41,25 +41,25 @@ _ESCAPED: Final = rb"\u"
 """Odd characters, U+0000 and halves of surrogate pairs among them."""
 _ORDER: Final = ("subject", "id", "correlationid", "time")
 _ATTRIBUTES: Final = frozenset(_ORDER)
+_TEXTS: Final[frozenset[Kind]] = frozenset({"text", "time", "date", "decimal"})
+"""Kinds of fields that take text as it is. Of other JSON values the long way may make some."""
 _KINDS: Final[Mapping[Kind, frozenset[type]]] = {
-    "decimal": frozenset({str, bool}),
     "number": frozenset({int, float, bool}),
     "integer": frozenset({int, bool}),
-    "time": frozenset({str}),
-    "date": frozenset({str}),
     "other": frozenset({str, int, float, bool}),
 }
-"""Types of JSON values that a kind of field takes as they are. Text is told by the decoder."""
-_TAKEN: Final = frozenset({"text", *_KINDS})
+"""Types of JSON values that the other kinds take as they are."""
 
 
 class _Field(Struct, frozen=True):
-    """A value that is read: the member that it is, or a constant (``member`` is None)."""
+    """A value that is read: the member that it is, or a constant (``member`` is None). ``text``: no other
+    value is taken."""
 
     name: str
     member: str | None
-    constant: Any
-    kind: Kind
+    constant: Any = None
+    kind: Kind = "text"
+    text: bool = True
 
 
 def direct(
@@ -88,7 +88,7 @@ def direct(
     if not members or ("subject" not in told and not named):
         return None
     places = {name: members.get(member, f"_{name}") for name, member in told.items()}
-    others = [_Field(place, told[name], None, "text") for name, place in places.items() if place[0] == "_"]
+    others = [_Field(place, told[name]) for name, place in places.items() if place[0] == "_"]
     return _reading(
         suffix, known, others, places, sorted(named), context, max_depth, min(max_bytes, _LONGEST)
     )
@@ -108,14 +108,18 @@ def _field(name: str, node: Any, shape: Shape) -> _Field | None:
     if field is None or name.startswith("_"):
         return None
     if isinstance(node, str | int | float):
-        return _Field(name, None, node, field.shape.kind)
-    return _Field(name, member, None, field.shape.kind) if member and field.shape.kind in _TAKEN else None
+        return _Field(name, None, node)
+    kind = field.shape.kind
+    chosen = bool(field.choices) and all(isinstance(choice, str) for choice in field.choices)
+    if member is None or not (kind in _TEXTS or kind in _KINDS):
+        return None
+    return _Field(name, member, None, kind, chosen or kind in _TEXTS)
 
 
 def _document(fields: Sequence[_Field]) -> type[Struct]:
     """The type of the documents: its attributes are the fields, in their order, its members those read."""
     types = [
-        (field.name, str if field.kind == "text" else Any)
+        (field.name, str if field.text else Any)
         if field.member is not None
         else (field.name, Any, field.constant)
         for field in fields
@@ -138,12 +142,15 @@ def _reading(
     entry, identified = catalogue.get(suffix), _Subjects(suffix, context.plant)
     model, type_, domain, plant, source = entry.model, entry.name, entry.domain, context.plant, context.source
     decode = msgspec.json.Decoder(_document([*fields, *others]), float_hook=exact_float).decode
-    checked = [(each.name, _KINDS[each.kind]) for each in fields if each.member and each.kind != "text"]
+    checked = [(each.name, _KINDS[each.kind]) for each in fields if each.member and not each.text]
     extra = [each.name for each in others]
+    usual = min(max_bytes, 2 * max_depth)  # bytes that cannot be too deep
     at_subject, at_id, at_correlation, at_time = (places.get(name) for name in _ORDER)
 
     def event(body: bytes, raw: RawMessage, identity: str) -> Event | None:
-        if len(body) > max_bytes or _odd(body, max_depth):
+        if (len(body) > usual or _BACKSLASH in body or not body.isascii()) and _odd(
+            body, max_bytes, max_depth
+        ):
             return None
         correlation, moment = None, raw.received_at
         try:
@@ -185,9 +192,9 @@ def _reading(
     return event
 
 
-def _odd(body: bytes, max_depth: int) -> bool:
-    """Whether a document has other characters than ASCII's, or may be too deep."""
-    if not body.isascii() or (_BACKSLASH in body and _ESCAPED in body):
+def _odd(body: bytes, max_bytes: int, max_depth: int) -> bool:
+    """Whether a document has other characters than ASCII's, is too long, or may be too deep."""
+    if len(body) > max_bytes or not body.isascii() or _ESCAPED in body:
         return True
     return len(body) >= 2 * max_depth and body.count(b"[") + body.count(b"{") > max_depth
 

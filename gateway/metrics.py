@@ -10,7 +10,8 @@ import time
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from datetime import datetime
-from itertools import islice
+from itertools import chain, islice
+from operator import attrgetter
 from typing import TYPE_CHECKING, Final, Literal
 
 from msgspec import Struct
@@ -43,6 +44,7 @@ _OUTCOMES: Final = {
     "Discard": "discarded",
 }
 _API: Final = "api"
+_events, _positions, _status = attrgetter("events"), attrgetter("positions"), attrgetter("status")
 
 
 class Waiting(Struct, frozen=True, kw_only=True):
@@ -118,14 +120,9 @@ class Metrics:
 
     def ingested(self, adapter: str, messages: Sequence[Message], outcomes: Sequence[Outcome]) -> None:
         """Once per batch that was recorded."""
-        for status, number in Counter([outcome.status for outcome in outcomes]).items():
+        for status, number in Counter(map(_status, outcomes)).items():
             self.messages[adapter, status] += number
-        events = [
-            event
-            for message, outcome in zip(messages, outcomes, strict=True)
-            if outcome.status == "accepted"
-            for event in islice(message.events, len(outcome.positions))
-        ]
+        events = _accepted(messages, outcomes)
         plants, domains = {event.plantid for event in events}, {event.domain for event in events}
         if len(plants) == len(domains) == 1:  # as those of one machine are
             self.accepted[plants.pop() or "-", adapter, domains.pop() or "-"] += len(events)
@@ -261,6 +258,21 @@ class Metrics:
             for (_, route, outcome), number in self.deliveries.items()
             if outcome == "delivered"
         )
+
+
+def _accepted(messages: Sequence[Message], outcomes: Sequence[Outcome]) -> list[Event]:
+    """The events that are new."""
+    events = list(chain.from_iterable(map(_events, messages)))
+    if sum(map(len, map(_positions, outcomes))) == len(events) and set(map(_status, outcomes)) == {
+        "accepted"
+    }:
+        return events  # all of them, as usual
+    return [
+        event
+        for message, outcome in zip(messages, outcomes, strict=True)
+        if outcome.status == "accepted"
+        for event in islice(message.events, len(outcome.positions))
+    ]
 
 
 def _sums(pairs: Iterable[tuple[str, int]]) -> dict[str, int]:
