@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +12,10 @@ from hypothesis import strategies as st
 from msgspec import structs
 
 from canonical.expression import Values, compile_expression
-from canonical.ports import Recorded
+from canonical.ports import Accepted, Delivery, Recorded, SinkOutcome
 from canonical.spec import SinkTraits
 from router.audience import Audience
+from router.routes import Route
 from tests.router.rig import ITEMS, SOURCE, Rig, ScriptedSink, order, route, running, until
 
 ORDERED = SinkTraits(ordered=True, max_batch=100)
@@ -139,3 +141,45 @@ async def test_a_route_that_is_far_back_keeps_few_events_in_memory_and_misses_no
         assert taken == list(range(1, 251 if offered else 81))
         assert feed.passed == 250
         rig.dispatcher.drop(feed)
+
+
+async def _fifty_more(rig: Rig, sink: ScriptedSink, first: int) -> None:
+    await rig.append(*(order(n, f"o{n}") for n in range(first, first + 50)))
+    await until(lambda: len(sink.accepted) == first + 50)
+
+
+async def test_a_route_that_is_far_behind_makes_no_other_read_the_journal(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("router.dispatch.RECENT_EVENTS", 200)
+    monkeypatch.setattr("router.dispatch.BUFFER_EVENTS", 40)
+    gate, read = asyncio.Event(), list[str]()
+    behind, current = ScriptedSink(), ScriptedSink()
+
+    async def wait(_: Delivery) -> SinkOutcome:
+        await gate.wait()
+        return Accepted()
+
+    behind.behave = wait
+    async with running(tmp_path) as rig:
+        slow = await rig.start(route(name="slow"), behind, SinkTraits(ordered=True, max_batch=20))
+        fast = await rig.start(route(name="fast"), current, ORDERED)
+        await until(lambda: not slow.feed.lagging and not fast.feed.lagging)
+        events = rig.dispatcher.events
+
+        async def counted(after: int, compiled: Route) -> tuple[list[Recorded], int]:
+            read.append(compiled.name)
+            return await events(after, compiled)
+
+        monkeypatch.setattr(rig.dispatcher, "events", counted)
+        for first in range(0, 1000, 50):
+            await _fifty_more(rig, current, first)
+        assert slow.feed.lagging
+        assert not behind.accepted
+        gate.set()  # it catches up while more comes in
+        for first in range(1000, 1500, 50):
+            await _fifty_more(rig, current, first)
+        await until(lambda: len(behind.accepted) == 1500)
+    assert "fast" not in read
+    assert read.count("slow") > 1
+    assert behind.numbers == current.numbers == list(range(1500))
