@@ -50,6 +50,7 @@ __all__ = ["Engine"]
 WINDOW_EVENTS = 2000
 """Events of a route taken and not settled; after a crash at most so many are delivered again."""
 _IDLE_S = 5.0
+_WORTHWHILE = 200  # events that are worth a call of their own beside one that is under way
 _AT_ONCE = 500  # events that are looked at before the loop's other tasks have their turn
 _ACCEPTED = Accepted()
 
@@ -180,8 +181,13 @@ class Engine:
 
     def _offered(self) -> None:
         """Something is there to be taken; while an ordered sink is at work that can wait."""
-        if not self._traits.ordered or len(self._sends) < self._most_calls:
+        if not self._traits.ordered or not self._sends or self._goes_ahead():
             self._wake.set()
+
+    def _goes_ahead(self) -> bool:
+        """Whether an ordered sink gets one more call: where that is allowed, and enough waits to be worth it.
+        What is less waits for the call under way, and gathers."""
+        return len(self._sends) < self._most_calls and len(self.feed.waiting) >= _WORTHWHILE
 
     # ── taking ───────────────────────────────────────────────────────────────────────────────────
 
@@ -221,7 +227,7 @@ class Engine:
         """Starts what may be sent now; returns whether it stopped only to let others run."""
         budget = _AT_ONCE
         while budget > 0 and self._has_something():
-            if self._traits.ordered and len(self._sends) >= self._most_calls:
+            if self._traits.ordered and self._sends and not self._goes_ahead():
                 return False
             before = self._on_their_way
             size = min(self.breaker.room(before), self._traits.max_batch, budget)

@@ -192,8 +192,9 @@ class SlowSink(OrderedSink):
 
 @pytest.mark.parametrize(("promise", "calls"), [("none", 3), ("key", 1)])
 async def test_calls_go_ahead_of_each_other_only_where_no_order_is_promised(
-    tmp_path: Path, promise: str, calls: int
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, promise: str, calls: int
 ) -> None:
+    monkeypatch.setattr("router.engine._WORTHWHILE", 10)
     sink = SlowSink()
     async with running(tmp_path) as rig:
         traits = SinkTraits(ordered=True, max_batch=10, ahead=3)
@@ -207,7 +208,24 @@ async def test_calls_go_ahead_of_each_other_only_where_no_order_is_promised(
     assert sorted(sink.numbers) == list(range(101))
 
 
-async def test_a_failure_ahead_of_others_leaves_them_alone(tmp_path: Path) -> None:
+async def test_what_is_not_worth_a_call_waits_for_the_one_under_way(tmp_path: Path) -> None:
+    sink = SlowSink()
+    async with running(tmp_path) as rig:
+        traits = SinkTraits(ordered=True, max_batch=100, ahead=3)
+        engine = await rig.start(route(order="none"), sink, traits)
+        await rig.append(order(0, "o"))
+        await until(lambda: sink.under_way == 1)
+        for number in range(1, 40):
+            await rig.append(order(number, "o"))
+        sink.gate.set()
+        await until(lambda: engine.status.cursor >= 40)
+    assert sink.sizes == [1, 39]
+
+
+async def test_a_failure_ahead_of_others_leaves_them_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("router.engine._WORTHWHILE", 10)
     sink = SlowSink()
     sink.behave = lambda d: (
         Failed(TransientError("gone", outage=True))
