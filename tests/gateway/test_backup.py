@@ -3,16 +3,27 @@
 import asyncio
 import io
 import tarfile
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, closing
 from pathlib import Path
 
 import apsw
 import pytest
+from msgspec import structs
 
 from canonical.errors import ConfigError
+from deadletter import store as dead_letters
 from gateway.audit import Audit
 from gateway.backup import BackupError, back_up, restore
+from gateway.runtime import TABLES
+from router import unreadable
+from router.journal import IngestBatch, Settlement
+from router.journal.retention import Retention
+from router.journal.sqlite import SQLiteJournal
+from router.notices import notice_message
 from tests.gateway.commands import crossplant
 from tests.gateway.hubs import Gate, event, opened
+from tests.waiting import eventually
 
 _BEFORE, _DURING = 300, 200
 
@@ -90,6 +101,65 @@ async def test_bundle_that_rotted_on_the_hub_is_told_and_does_not_stop_the_backu
     made = await asyncio.to_thread(back_up, tmp_path / "hub", tmp_path / "hub.tar")
     assert made.damaged == [(1, 1)]
     assert (await asyncio.to_thread(restore, tmp_path / "hub.tar", tmp_path / "new")).damaged == [(1, 1)]
+
+
+async def test_backup_is_whole_while_ingest_retention_and_quarantine_go_on(tmp_path: Path) -> None:
+    """What was recorded before it and not removed is in it, without a gap, and what the disk changed too."""
+    async with journal_at(tmp_path / "hub") as journal:
+        for number in range(100):
+            await journal.append(bulky("first", number))
+    with closing(apsw.Connection(str(tmp_path / "hub" / "journal.db"))) as connection:
+        connection.execute("UPDATE bundles SET hash = zeroblob(16) WHERE first = 451")
+    async with journal_at(tmp_path / "hub") as journal:
+        stopping = asyncio.Event()
+
+        async def source(name: str) -> None:
+            number = 0
+            while not stopping.is_set():
+                number += 1
+                await journal.append(bulky(name, number))
+                journal.settle(Settlement(route="fast", position=journal.head))
+
+        await journal.events(450)
+        sources = [asyncio.create_task(source(f"s{number}")) for number in range(3)]
+        await eventually(lambda: journal.head > 1500)
+        before = journal.head
+        made = await asyncio.to_thread(back_up, tmp_path / "hub", tmp_path / "hub.tar")
+        stopping.set()
+        await asyncio.gather(*sources)
+    assert made.head >= before
+    assert made.damaged == [(451, 455)]
+
+    await asyncio.to_thread(restore, tmp_path / "hub.tar", tmp_path / "new")
+    async with journal_at(tmp_path / "new") as again:
+        found, reached = await again.events(0, limit=1_000_000)
+        positions = [item.position for item in found]
+        assert positions == list(range(positions[0], made.head + 1))
+        assert positions[0] > 455
+        assert (reached, again.head) == (made.head, made.head)
+        [letter] = await again.read(lambda t: dead_letters.page(t, {}))
+        assert (letter.code, letter.message_id) == ("journal_corrupt", "451-455")
+
+
+@asynccontextmanager
+async def journal_at(folder: Path) -> AsyncIterator[SQLiteJournal]:
+    """Three megabytes at the most."""
+    journal = SQLiteJournal(
+        folder, tables=TABLES, retention=Retention(size_bytes=3_000_000), damaged=unreadable.record
+    )
+    await journal.open()
+    try:
+        yield journal
+    finally:
+        await journal.close()
+
+
+def bulky(source: str, number: int) -> IngestBatch:
+    events = [
+        structs.replace(event(number), id=f"{source}-{number:05d}-{part}", data={"text": "x" * 4000})
+        for part in range(5)
+    ]
+    return IngestBatch(adapter="hub", messages=[notice_message(each) for each in events])
 
 
 @pytest.mark.parametrize("name", ["../evil", "/tmp/evil"])
