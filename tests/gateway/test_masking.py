@@ -116,6 +116,6 @@ def test_what_the_transport_knew() -> None:
         "Authorization": "Bearer x",
         "user": "ada",
         "qos": 1,
-        "file": "from ada@x.example",
+        "file": "ada@x.example",
     }
     assert masked_attributes(sent) == {"topic": "a/b", "user": "XXX", "qos": 1, "file": "XXX@X.XXXXXXX"}
