@@ -8,6 +8,7 @@ from typing import Final
 from starlette.responses import RedirectResponse, Response
 
 from deadletter.bulk import MOST_PER_S, Progress
+from deadletter.service import NotPossible
 from gateway.api.letters import one as letter_of
 from gateway.api.letters import plants_of, seen_by
 from gateway.auth import OPERATE, forbidden
@@ -71,10 +72,14 @@ async def dry_run(visitor: Looking, number: Number) -> Response:
 async def begin(visitor: Acting, group: GroupName) -> Response:
     """Freezes what is open of the group now and tries each once; its page shows how far it is."""
     visitor.need(OPERATE)
+    rate = _rate(visitor.fields.get("rate", ""))
+    for other in await visitor.hub.retries.page(limit=_LISTED):
+        if other.state == "running" and other.filter.get("fingerprint") == group:
+            raise NotPossible(f"retry {other.id} of this group is running: two would get in each other's way")
     progress = await visitor.hub.retries.begin(
         {"fingerprint": group},
         by=visitor.principal.name,
-        rate=_rate(visitor.fields.get("rate", "")),
+        rate=rate,
         plants=plants_of(visitor.principal),
         sees=seen_by(visitor.principal),
     )

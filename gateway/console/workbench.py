@@ -36,6 +36,7 @@ _ACT_S: Final = 10.0
 _LONGEST_REASON: Final = 2000
 _SHOWN_BYTES: Final = 20_000
 _RECENT: Final = 5
+_REMEMBERED: Final = 100
 _ROOM: Final = "/dead-letters"
 _STATES: Final = ("open", "retrying", "recovered", "discarded", "all")
 Number = Annotated[int, Path(ge=1, lt=2**63)]
@@ -67,6 +68,7 @@ async def workbench(
         filters["fingerprint"] = group
     found = await seen(visitor.hub, visitor.principal, filters, before, _LISTED + 1)
     every = await groups(visitor.hub, visitor.principal)
+    retries = await seen_retries(visitor.hub, visitor.principal, _REMEMBERED)
     return page(
         visitor,
         "dead_letters.html",
@@ -78,7 +80,8 @@ async def workbench(
         letters=[(letter, fault_of(visitor.hub, letter), _name(letter)) for letter in found[:_LISTED]],
         older=_address(group, status, found[_LISTED - 1].id) if len(found) > _LISTED else "",
         newer=_address(group, status, None) if before is not None else "",
-        retries=await seen_retries(visitor.hub, visitor.principal, _RECENT),
+        retries=retries[:_RECENT],
+        running=next((each for each in retries if _runs(each, group)), None) if group else None,
         waiting=await waiting_edits(visitor),
         why_not=visitor.why_not(OPERATE),
         done=done,
@@ -95,6 +98,11 @@ def _name(letter: DeadLetter) -> str:
 def _address(group: str, status: str, before: int | None) -> str:
     asked: dict[str, object] = {"group": group, "status": status, "before": before}
     return f"{_ROOM}?{urlencode({name: value for name, value in asked.items() if value})}"
+
+
+def _runs(retry: Progress, group: str) -> bool:
+    """Whether it has still to try some of the group."""
+    return retry.state != "done" and retry.filter.get("fingerprint") == group
 
 
 async def seen_retries(hub: Hub, principal: Principal, limit: int) -> list[Progress]:

@@ -170,11 +170,17 @@ async def test_a_group_is_retried_at_a_rate_stopped_and_resumed(site: Site) -> N
     begun = await visitor.post(f"/dead-letters/groups/{group}/retry", data=asked)
     address = begun.headers["location"]
     assert (begun.status_code, address) == (303, "/dead-letters/retries/1")
+    meanwhile = await page(visitor, f"/dead-letters?group={group}")
+    assert "of this group is running" in meanwhile
+    assert f'action="/dead-letters/groups/{group}/retry"' not in meanwhile
+    second = await visitor.post(f"/dead-letters/groups/{group}/retry", data=asked)
+    assert (second.status_code, "in each other" in second.text) == (409, True)
     assert (await visitor.post(f"{address}/stop", data=asked)).status_code == 303
     stopped = await page(visitor, address)
     assert "stopped" in stopped
     assert "Go on with the other" in stopped
     assert "retries/1" in await page(visitor, "/dead-letters")
+    assert "of this group is stopped" in await page(visitor, f"/dead-letters?group={group}")
     tried = len(target.sink.accepted)
     assert tried < 30
     await site.gate.record(event(100, data=order_data("O-100", item="refused")))
@@ -182,7 +188,8 @@ async def test_a_group_is_retried_at_a_rate_stopped_and_resumed(site: Site) -> N
     await visitor.post(f"{address}/resume", data=asked)
 
     async def ended() -> bool:
-        return "30 of 30 ended" in await page(visitor, address)
+        shown = await page(visitor, address)
+        return "30 of 30 ended" in shown and (await site.hub.retries.show(1)).state == "done"
 
     await eventually(ended)
     assert "Retry 1" in await page(visitor, "/dead-letters/retries")
