@@ -8,7 +8,8 @@ from ipaddress import ip_address
 from config.adapter_check import adapter_findings
 from config.crosswalk_check import crosswalk_findings
 from config.document import Node
-from config.findings import Finding
+from config.exceptions import NOBODY, PARTNERS, STEWARDS
+from config.findings import Finding, did_you_mean
 from config.model import Deployment
 from config.route_check import route_findings, type_findings
 from config.view import View
@@ -28,6 +29,7 @@ def examine(deployment: Deployment, root: Node) -> list[Finding]:
         *adapter_findings(view),
         *route_findings(view),
         *_service_levels(view),
+        *_teams(view),
         *_cases(view),
         *crosswalk_findings(view),
     ]
@@ -60,6 +62,23 @@ def _service_levels(view: View) -> Iterator[Finding]:
     for name in view.names("service_levels"):
         yield from view.known("plants", "service_levels", name, "plants")
         yield from view.known("routes", "service_levels", name, "route")
+
+
+def _teams(view: View) -> Iterator[Finding]:
+    """A team that nothing belongs to would never be told of anything."""
+    deployment = view.deployment
+    owners = [
+        *(route.owner for route in deployment.routes.values()),
+        *(adapter.owner for adapter in deployment.adapters.values()),
+        *(level.owner for level in deployment.service_levels.values()),
+    ]
+    known = {NOBODY, PARTNERS, *STEWARDS.values(), *(owner for owner in owners if owner)}
+    for name in deployment.exceptions.owners:
+        if name not in known:
+            hint = did_you_mean(name, known, otherwise="known")
+            yield view.place("exceptions", "owners", name).finding(
+                f"exceptions.owners: nothing belongs to {name!r}, so nobody would be told{hint}", warning=True
+            )
 
 
 def _cases(view: View) -> Iterator[Finding]:

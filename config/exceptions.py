@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import time
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Final, Literal, Self
 from urllib.parse import urlsplit
 
 from pydantic import BeforeValidator, Field, PlainSerializer, SecretStr, WithJsonSchema, model_validator
@@ -12,11 +12,44 @@ from pydantic import BeforeValidator, Field, PlainSerializer, SecretStr, WithJso
 from canonical.duration import Duration
 from config.part import Part
 
-__all__ = ["Class", "ClassName", "Exceptions", "Hook", "Mail", "Quiet", "Team"]
+__all__ = [
+    "NOBODY",
+    "PARTNERS",
+    "STEWARDS",
+    "Class",
+    "ClassName",
+    "Exceptions",
+    "Hook",
+    "Mail",
+    "Quiet",
+    "Team",
+]
 
 ClassName = Literal["unknown_code", "refused", "failed", "service_level", "told"]
 """A code that nobody knows; a document that its target refuses; a message or map that fails; a missed service
 level; what another part of the hub found, such as an overdue acknowledgement."""
+
+
+STEWARDS: Final = {
+    "item": "engineering",
+    "bom": "engineering",
+    "routing": "production",
+    "work_centre": "production",
+    "workcentre": "production",
+    "supplier": "procurement",
+    "partner": "procurement",
+    "customer": "sales",
+    "uom": "quality",
+    "unit": "quality",
+    "status": "quality",
+    "location": "logistics",
+    "plant": "logistics",
+}
+"""Whose a code is where its route has no owner (domain.md, 3)."""
+PARTNERS: Final = "edi"
+"""Whose an overdue acknowledgement is where its route has no owner."""
+NOBODY: Final = "operations"
+"""Whose the rest is."""
 
 
 def _clock(value: Any) -> Any:

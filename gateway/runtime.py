@@ -374,6 +374,9 @@ class Hub:
         levels = self.deployment.service_levels.items()
         return Rules(
             owners=self._owners(),
+            adapters={
+                name: adapter.owner for name, adapter in self.deployment.adapters.items() if adapter.owner
+            },
             levels={name: level.owner for name, level in levels if level.owner},
             settings=self.deployment.exceptions,
         )

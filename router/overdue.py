@@ -15,6 +15,7 @@ from msgspec import Struct, structs
 from canonical.duration import format_duration
 from canonical.event import Event
 from canonical.ports import Outcome, Transaction
+from config.exceptions import PARTNERS
 from router.journal import IngestBatch, Journal
 from router.notices import HUB, notice, notice_message
 
@@ -23,7 +24,6 @@ __all__ = ["Overdue"]
 _SUFFIX: Final = "integration.exception.changed"
 _AT_ONCE: Final = 100
 _PRIORITY: Final = 2
-_QUEUE: Final = "edi"
 _COLUMNS: Final = (
     "key, route, standard, sender, receiver, reference, event, plant, subject, answer_due_s, sent_at, "
     "answered_at, answer, detail, told"
@@ -89,7 +89,7 @@ class Overdue:
         mark = _mark(row)
         if mark == "settled" and row.told != "overdue":
             return None
-        queue = self._owners().get(row.route) or _QUEUE
+        queue = self._owners().get(row.route) or PARTNERS
         data: dict[str, Any] = {
             "exception": f"acknowledgement/{row.standard}/{row.receiver}/{row.reference}",
             "status": "resolved" if mark == "settled" else "open",

@@ -9,7 +9,7 @@ from msgspec import Struct, field, structs
 
 from canonical import catalogue
 from canonical.event import Event
-from config.exceptions import ClassName, Exceptions
+from config.exceptions import NOBODY, STEWARDS, ClassName, Exceptions
 from deadletter.entry import fingerprint
 
 __all__ = ["SOURCE", "TYPES", "Cause", "Kind", "Rules", "cause_of"]
@@ -30,30 +30,13 @@ TYPES: Final = tuple(
 )
 _UNRESOLVED, _DEAD, _BREACHED, _CHANGED = TYPES
 
-_STEWARDS: Final = {
-    "item": "engineering",
-    "bom": "engineering",
-    "routing": "production",
-    "work_centre": "production",
-    "workcentre": "production",
-    "supplier": "procurement",
-    "partner": "procurement",
-    "customer": "sales",
-    "uom": "quality",
-    "unit": "quality",
-    "status": "quality",
-    "location": "logistics",
-    "plant": "logistics",
-}
-"""Whose a code is where its route has no owner (domain.md, 3)."""
-NOBODY: Final = "operations"
-
 
 class Rules(Struct, frozen=True, kw_only=True):
-    """What the configuration says: ``owners`` gives the team of each route, ``levels`` of each service level
-    that has one; ``settings`` how urgent what is."""
+    """What the configuration says: ``owners`` gives the team of each route, ``adapters`` of each adapter,
+    ``levels`` of each service level that has one; ``settings`` how urgent what is."""
 
     owners: Mapping[str, str]
+    adapters: Mapping[str, str] = {}
     levels: Mapping[str, str] = {}
     settings: Exceptions = Exceptions()
 
@@ -102,7 +85,7 @@ def _cause(event: Event, rules: Rules) -> Cause | None:
     if event.type == _UNRESOLVED:
         return _unresolved(event, data, rules.owners)
     if event.type == _DEAD:
-        return _dead(event, data, rules.owners)
+        return _dead(event, data, rules)
     if event.type == _BREACHED:
         return _breached(event, data, rules.levels)
     return _told(event, data) if event.type == _CHANGED else None
@@ -116,7 +99,7 @@ def _unresolved(event: Event, data: Mapping[str, Any], owners: Mapping[str, str]
         kind="business",
         class_="unknown_code",
         title=f"{domain} code {value!r} of {system} is unknown",
-        queue=owners.get(route) or _STEWARDS.get(domain, NOBODY),
+        queue=owners.get(route) or STEWARDS.get(domain, NOBODY),
         priority=2,
         due_s=8 * _HOUR_S,
         route=route,
@@ -125,7 +108,7 @@ def _unresolved(event: Event, data: Mapping[str, Any], owners: Mapping[str, str]
     )
 
 
-def _dead(event: Event, data: Mapping[str, Any], owners: Mapping[str, str]) -> Cause:
+def _dead(event: Event, data: Mapping[str, Any], rules: Rules) -> Cause:
     route, stage = str(data.get("route") or ""), str(data["stage"])
     where, error = route or _within(event.source, "adapters"), str(data["error"])
     mark = fingerprint(where, stage, str(data["error_class"]), error)
@@ -135,7 +118,7 @@ def _dead(event: Event, data: Mapping[str, Any], owners: Mapping[str, str]) -> C
         kind="business" if refused else "technical",
         class_="refused" if refused else "failed",
         title=f"{where}: {error}",
-        queue=owners.get(route, NOBODY),
+        queue=(rules.owners.get(route) if route else rules.adapters.get(where)) or NOBODY,
         priority=2 if refused else 3,
         due_s=(8 if refused else 24) * _HOUR_S,
         route=route,

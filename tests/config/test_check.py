@@ -289,6 +289,15 @@ def test_service_levels_name_what_there_is(checked: Checked) -> None:
     assert len(found) == 4
 
 
+def test_a_team_that_nothing_belongs_to_is_warned_of(checked: Checked) -> None:
+    owned = HEAD.replace(
+        "    to: {adapter: erp, path: orders}", "    to: {adapter: erp, path: orders}\n    owner: press"
+    )
+    found = checked(owned + "exceptions: {owners: {press: {due: 1h}, operations: {}, pres: {}}}\n")
+    assert len(found) == 1
+    assert "nothing belongs to 'pres', so nobody would be told; did you mean 'press'?" in found[0]
+
+
 def test_cases_name_what_there_is(checked: Checked) -> None:
     found = checked(
         HEAD

@@ -366,6 +366,17 @@ def test_due_time_and_priority_are_those_of_the_owner_else_of_the_class() -> Non
         assert (found.due_s, found.priority) == expected, owners
 
 
+def test_what_cannot_be_read_belongs_to_its_adapters_owner() -> None:
+    letter = DeadLetter(
+        kind="message", stage="receiving", code="not_json", error="no", adapter="hook", message_id="m"
+    )
+    told = dead_lettered(letter, None)
+    queues = [
+        cause_of(told, Rules(owners={}, adapters=adapters)) for adapters in ({"hook": "purchasing"}, {})
+    ]
+    assert [found.queue for found in queues if found] == ["purchasing", "operations"]
+
+
 async def test_resolution_time_and_open_exceptions_are_metrics(gate: Gate) -> None:
     await strike(gate, 1, 2)
     await resolved(gate, 1)
