@@ -16,7 +16,7 @@ from pathlib import Path
 from playwright.async_api import Page, async_playwright
 
 HERE = Path(__file__).parent
-WIDTH, MOST = 1280, 1000
+WIDTH, MOST = 1280, 1280
 END_S = 60.0
 
 
@@ -48,6 +48,10 @@ async def take(url: str, key: str) -> None:
         await page.press("#key", "Enter")
         await page.wait_for_selector(".needs")
         await shot(page, "overview.png")
+        await page.goto(f"{url.rstrip('/')}/dead-letters")
+        await page.click(".groups a:has-text('refused the document')")
+        await page.wait_for_selector("#rate")
+        await shot(page, "workbench.png")
         await page.goto(f"{url.rstrip('/')}/codes")
         await page.click("tbody a")  # the code that is missed longest: an order that waits for it
         await page.click("main table a")
