@@ -10,7 +10,7 @@ from msgspec import Struct
 from yarl import URL
 
 from adapters.rest.body import excerpt, read, read_some
-from adapters.rest.client import Attempt, redacted, secrets
+from adapters.rest.client import redacted, secrets
 from adapters.rest.config import RestConfig
 from adapters.rest.outcome import judge
 from canonical.errors import Rejected
@@ -71,7 +71,6 @@ async def _ask(
         headers={"Accept-Encoding": "gzip", **conditions},
         json=poll.body,
         allow_redirects=False,
-        trace_request_ctx=Attempt(),
     ) as response:
         if response.status == 304 and conditions:
             return None

@@ -12,6 +12,7 @@ import aiohttp
 from msgspec import Struct
 from multidict import CIMultiDict
 from pydantic import ValidationError
+from yarl import URL
 
 from adapters.rest.body import read_some
 from adapters.rest.client import Attempt, address, open_session, reason, redacted, secrets
@@ -28,6 +29,7 @@ __all__ = ["HttpSink"]
 
 _ANSWER_BYTES = 262_144  # of an answer, for its receipt or its reason; a longer one is cut
 _RECEIPT_CHARACTERS = 500
+_MOST_ADDRESSES = 1000
 _TRACEPARENT = re.compile(r"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
 _NETWORK = (aiohttp.ClientError, OSError)  # TimeoutError is an OSError
 
@@ -51,6 +53,8 @@ class HttpSink:
         self._secrets = secrets(settings)
         self._slots = asyncio.Semaphore(settings.concurrency)
         self._session: aiohttp.ClientSession | None = None
+        self._last_target: tuple[dict[str, Any], RestTarget | None] = ({}, None)
+        self._addresses: dict[str, URL] = {}
 
     async def open(self) -> None:
         """Makes the session; connects with the first delivery. Raises ConfigError for bad certificates."""
@@ -73,11 +77,10 @@ class HttpSink:
     async def _deliver(self, delivery: Delivery) -> SinkOutcome:
         attempt = Attempt()
         try:
-            target = _target(delivery)
+            target = self._target(delivery)
             answer = await self._exchange(
-                attempt,
                 target.method,
-                address(self._url, target.path),
+                self._address(target.path),
                 self._headers(delivery, target),
                 None if target.method == "DELETE" else delivery.payload,
             )
@@ -92,19 +95,34 @@ class HttpSink:
         return self._judged(answer, target)
 
     async def _exchange(
-        self, attempt: Attempt, method: str, url: str, headers: Mapping[str, str], body: bytes | None = None
+        self, method: str, url: URL, headers: Mapping[str, str], body: bytes | None = None
     ) -> _Answer:
         """The answer with the start of its body, within the adapter's time-out."""
         if self._session is None:
             raise aiohttp.ClientConnectionError("the sink is closed")
         async with (
             self._slots,
-            self._session.request(
-                method, url, headers=headers, data=body, allow_redirects=False, trace_request_ctx=attempt
-            ) as response,
+            self._session.request(method, url, headers=headers, data=body, allow_redirects=False) as response,
         ):
             text = redacted(await read_some(response, _ANSWER_BYTES), self._secrets)
             return _Answer(response.status, response.headers, text)
+
+    def _target(self, delivery: Delivery) -> RestTarget:
+        """The route's options, expanded; mostly those of the delivery before. Raises Invalid."""
+        given, target = self._last_target
+        if target is None or given != delivery.target:
+            target = _target(delivery)
+            self._last_target = dict(delivery.target), target
+        return target
+
+    def _address(self, path: str) -> URL:
+        """Where a request goes; mostly to where it went before. Raises Invalid, ValueError."""
+        known = self._addresses.get(path)
+        if known is None:
+            if len(self._addresses) >= _MOST_ADDRESSES:
+                self._addresses.clear()
+            known = self._addresses[path] = URL(address(self._url, path))
+        return known
 
     def _headers(self, delivery: Delivery, target: RestTarget) -> CIMultiDict[str]:
         headers = CIMultiDict({"Accept-Encoding": "identity"})
@@ -148,8 +166,9 @@ class HttpSink:
         if self._settings.lookup is None:
             return None
         try:
-            url = address(self._url, self._lookup_path(delivery))
-            answer = await self._exchange(Attempt(), "GET", url, {"Accept-Encoding": "identity"})
+            Attempt()
+            url = URL(address(self._url, self._lookup_path(delivery)))
+            answer = await self._exchange("GET", url, {"Accept-Encoding": "identity"})
             return self._found(answer)
         except CrossplantError as error:
             return Failed(error)
