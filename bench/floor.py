@@ -1,9 +1,10 @@
-"""OPC UA data changes → HTTP: values a second that arrive, from a node-opcua server."""
+"""OPC UA data changes from a node-opcua server: → HTTP, values a second that arrive; and taken in alone."""
 
 from __future__ import annotations
 
 import asyncio
 import itertools
+import json
 import tempfile
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
@@ -14,7 +15,7 @@ from aiohttp import ClientSession
 from bench.contest import Arena, Options, Run
 from bench.hub import hub
 from bench.measure import Meter, Sample, per_100k
-from bench.program import python, running
+from bench.program import output, python, running
 from tests.servers import OpcuaPeer, free_port, give_back
 
 __all__ = ["floor"]
@@ -89,6 +90,27 @@ async def _flows(client: ClientSession, target: int) -> None:
             await asyncio.sleep(0.1)
 
 
+def _listener(who: str, url: str, seconds: float) -> Run:
+    async def run() -> Sample:
+        argv = python("bench.listeners", who, url, ITEMS, seconds)
+        said = json.loads(await output(argv, within_s=seconds + _START_S))
+        cpu = per_100k(said["cpu_s"], said["values"])
+        return Sample(
+            value=100_000 / cpu, cpu_s_per_100k=cpu, more={"values_per_s": said["values"] / said["wall_s"]}
+        )
+
+    return run
+
+
+def _taken_in(url: str, seconds: float) -> Arena:
+    runs = {"ours": _listener("ours", url, seconds), "asyncua": _listener("asyncua", url, seconds)}
+    note = (
+        "Both take the values in and do nothing else; ours makes raw messages of them, and acknowledges, "
+        "asyncua calls a handler that counts."
+    )
+    return Arena(name="OPC UA client", unit="values/CPU s", runs=runs, note=note, gate=6.0, goal=12.0)
+
+
 @asynccontextmanager
 async def floor(options: Options) -> AsyncIterator[list[Arena]]:
     """500 values that change every 100 ms: 5,000 a second are offered."""
@@ -118,7 +140,10 @@ async def floor(options: Options) -> AsyncIterator[list[Arena]]:
                     "asyncua + aiohttp": _run("script", script, folder, target, seconds),
                 }
                 note = "Ours keeps every value in its journal before it goes out; the script keeps none."
-                yield [Arena(name="OPC UA to HTTP", unit="values/s", runs=runs, note=note)]
+                yield [
+                    Arena(name="OPC UA to HTTP", unit="values/s", runs=runs, note=note),
+                    _taken_in(peer.url, seconds),
+                ]
         finally:
             await asyncio.to_thread(peer.stop)
             for port in ports:

@@ -27,7 +27,7 @@ from paho.mqtt.enums import CallbackAPIVersion
 from canonical.ports import Outcome, RawMessage
 from canonical.spec import AdapterContext, Health, adapter_spec
 
-__all__ = ["main"]
+__all__ = ["GC_THRESHOLDS", "context", "main"]
 
 _LIMIT_S = 120.0
 GC_THRESHOLDS = (100_000, 50, 100)
@@ -67,7 +67,7 @@ async def ours(port: int, root: str, count: int) -> dict[str, float]:
                 "subscribe": [{"topic": f"{root}/#"}],
             }
         )
-        source = spec.source(options, _context(Path(folder)))
+        source = spec.source(options, context(Path(folder)))
 
         async def receive() -> None:
             async for inbound in source.receive():
@@ -88,7 +88,9 @@ async def ours(port: int, root: str, count: int) -> dict[str, float]:
     return watch.passed
 
 
-def _context(folder: Path) -> AdapterContext:
+def context(folder: Path) -> AdapterContext:
+    """What a hub gives to an adapter of its own; nothing is kept."""
+
     async def no_history(limit: int) -> Sequence[RawMessage]:
         return []
 

@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import math
 import struct
+from collections.abc import Collection
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from typing import Final
 
-__all__ = ["FIXED", "TYPES", "WireError", "finite", "instant"]
+__all__ = ["FIXED", "FORMS", "TYPES", "WireError", "finite", "instant", "instants"]
 
 TYPES: Final = [
     "Null",
@@ -43,12 +44,17 @@ TYPES: Final = [
 ]
 """The names of the built-in types by their ids."""
 
+FORMS: Final = dict(enumerate("?bBhHiIqQfd", start=1))
+"""The types of fixed width as ``struct`` has them, by id."""
+
 FIXED: Final = {
     number: (struct.Struct(f"<{form}").unpack_from, struct.calcsize(f"<{form}"))
-    for number, form in enumerate("?bBhHiIqQfd", start=1)
+    for number, form in FORMS.items()
 }
 """Reader and size of the types of fixed width, by id."""
 
+_SECOND: Final = 10_000_000
+_DIGITS: Final = [f"{number:03d}" for number in range(1000)]
 _EPOCH: Final = datetime(1601, 1, 1, tzinfo=UTC)
 _LAST: Final = (datetime(9999, 12, 31, 23, 59, 59, tzinfo=UTC) - _EPOCH) // timedelta(microseconds=1) * 10
 
@@ -57,7 +63,6 @@ class WireError(ValueError):
     """Bytes that are no OPC UA encoding, or hold what this module does not read."""
 
 
-@lru_cache(maxsize=4096)
 def instant(ticks: int) -> str | None:
     """RFC 3339 in UTC, microseconds, of 100 ns since 1601; None for "no time" (0 and less).
 
@@ -65,8 +70,30 @@ def instant(ticks: int) -> str | None:
     """
     if ticks <= 0:
         return None
-    moment = _EPOCH + timedelta(microseconds=min(ticks, _LAST) // 10)
-    return moment.isoformat().replace("+00:00", "Z")
+    second, micros = divmod(min(ticks, _LAST) // 10, 1_000_000)
+    return f"{_second(second)}.{micros:06d}Z" if micros else f"{_second(second)}Z"
+
+
+def instants(many: Collection[int]) -> dict[int, str | None]:
+    """The same for many, which mostly are of one second."""
+    first, last = min(many, default=0), max(many, default=0)
+    second = first // _SECOND
+    if first <= 0 or last >= _LAST or last // _SECOND != second:
+        return {ticks: instant(ticks) for ticks in many}
+    start, digits = _second(second), _DIGITS
+    texts: dict[int, str | None] = {
+        ticks: f"{start}.{digits[ticks // 10_000 % 1000]}{digits[ticks // 10 % 1000]}Z" for ticks in many
+    }
+    for ticks in range(second * _SECOND, second * _SECOND + 10):  # a whole second has no fraction
+        if ticks in texts:
+            texts[ticks] = f"{start}Z"
+    return texts
+
+
+@lru_cache(maxsize=1024)
+def _second(since: int) -> str:
+    """Seconds since 1601 as date and time."""
+    return (_EPOCH + timedelta(seconds=since)).isoformat().removesuffix("+00:00")
 
 
 def finite(number: float) -> float | str:

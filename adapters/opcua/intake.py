@@ -5,7 +5,7 @@ All of it goes through one buffer in the order in which it happened, so that the
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Literal
 
@@ -15,7 +15,7 @@ from adapters.opcua.buffer import Arrival, Buffer
 from adapters.opcua.builtin import instant
 from adapters.opcua.config import OpcuaConfig
 from adapters.opcua.durable import Durable, encode_durable
-from adapters.opcua.notification import Change, Publication, WireError, read_changes
+from adapters.opcua.notification import Columns, Publication, WireError, read_columns
 from adapters.opcua.quality import overflowed, quality
 from adapters.opcua.reading import (
     CONTENT_TYPE,
@@ -27,8 +27,9 @@ from adapters.opcua.reading import (
     encode_body,
 )
 from adapters.opcua.subscribe import Subscribed
+from adapters.opcua.writing import head, write_values
 from canonical.event import new_id
-from canonical.ports import RawMessage
+from canonical.ports import Attribute, RawMessage
 from canonical.spec import AdapterContext
 
 __all__ = ["Intake", "Status"]
@@ -43,6 +44,7 @@ class Intake:
     def __init__(self, settings: OpcuaConfig, context: AdapterContext, buffer: Buffer) -> None:
         self._context, self._buffer = context, buffer
         self._labels = [(tag.node, tag.tag, settings.equipment_of(tag)) for tag in settings.tags]
+        self._heads = [head(*label) for label in self._labels]
         self._everywhere = sorted(
             {settings.equipment} if settings.equipment else {e for _, _, e in self._labels}
         )
@@ -106,11 +108,7 @@ class Intake:
         if self.durable is not None:
             self.durable = self.durable.without(codes)
         if new:
-            readings = [
-                self._reading(Change(handle, None, "Null", code, 0, 0), _text(now))
-                for handle, code in new.items()
-            ]
-            await self._put(self._raw(new_id(), now, self._notification(0, readings)))
+            await self._put(self._refusal(new, now))
         self._describe()
 
     def _describe(self) -> None:
@@ -137,17 +135,31 @@ class Intake:
     async def _values(self, publication: Publication, now: datetime) -> None:
         raw_id = f"{self._known.epoch}-{publication.sequence:08d}"
         try:
-            changes = [change for data in publication.data for change in read_changes(data)]
+            columns = read_columns(publication.data)
         except WireError as error:
             await self._unreadable(raw_id, publication, now, error)
             return
-        await self._overflowed(changes, now)
-        readings = [self._reading(change) for change in changes if change.handle < len(self._labels)]
-        if readings:
-            raw = self._raw(raw_id, now, self._notification(publication.sequence, readings))
-            await self._put(raw, publication.sequence)
-        if any(quality(change.status) == "good" for change in changes):
+        seen = set(columns.statuses)
+        if any(map(overflowed, seen)):
+            await self._overflowed(columns, now)
+        self._last_ticks.update(zip(columns.handles, columns.source_ticks, strict=True))
+        if columns.handles and max(columns.handles) >= len(self._labels):
+            columns = columns.below(len(self._labels))
+        if columns.handles:
+            await self._put(self._written(raw_id, publication.sequence, columns, now), publication.sequence)
+        if any(quality(status) == "good" for status in seen):
             self._context.health.last_good_at = now
+
+    def _written(self, raw_id: str, sequence: int, columns: Columns, now: datetime) -> RawMessage:
+        body = write_values(
+            columns,
+            self._heads,
+            self._units,
+            session=self.session,
+            subscription=self._subscription,
+            sequence=sequence,
+        )
+        return self._message(raw_id, now, body, {"sequence": sequence, "count": len(columns.handles)})
 
     async def _unreadable(
         self, raw_id: str, publication: Publication, now: datetime, error: WireError
@@ -163,30 +175,38 @@ class Intake:
         )
         await self._put(raw, publication.sequence)
 
-    def _reading(self, change: Change, at: str | None = None) -> Reading:
-        node, tag, equipment = self._labels[change.handle]
-        return Reading(
-            node=node,
-            tag=tag,
-            equipment=equipment,
-            value=change.value,
-            type=change.type,
-            status=change.status,
-            source_time=at or instant(change.source_ticks),
-            server_time=instant(change.server_ticks),
-            uom=self._units.get(change.handle),
+    def _refusal(self, codes: Mapping[int, int], now: datetime) -> RawMessage:
+        """Bad readings without a value."""
+        readings = [
+            Reading(
+                node=node,
+                tag=tag,
+                equipment=equipment,
+                status=code,
+                source_time=_text(now),
+                uom=self._units.get(handle),
+            )
+            for handle, code in codes.items()
+            for node, tag, equipment in (self._labels[handle],)
+        ]
+        body = Notification(
+            session=self.session, subscription=self._subscription, sequence=0, values=readings
         )
+        return self._message(new_id(), now, encode_body(body), {"sequence": 0, "count": len(readings)})
 
-    async def _overflowed(self, changes: Iterable[Change], now: datetime) -> None:
+    async def _overflowed(self, columns: Columns, now: datetime) -> None:
         """Writes down, per equipment, between which values the server's full queue lost others."""
         found: dict[str, list[tuple[str, str, str]]] = {}
-        for change in changes:
-            before = self._last_ticks.get(change.handle, 0)
-            self._last_ticks[change.handle] = change.source_ticks
-            if overflowed(change.status) and change.handle < len(self._labels):
-                _, tag, equipment = self._labels[change.handle]
-                until = instant(change.source_ticks) or _text(now)
-                since = instant(min(before, change.source_ticks)) or _text(self.heard_at or now)
+        last_ticks = dict(self._last_ticks)
+        for handle, status, ticks in zip(
+            columns.handles, columns.statuses, columns.source_ticks, strict=True
+        ):
+            before = last_ticks.get(handle, 0)
+            last_ticks[handle] = ticks
+            if overflowed(status) and handle < len(self._labels):
+                _, tag, equipment = self._labels[handle]
+                until = instant(ticks) or _text(now)
+                since = instant(min(before, ticks)) or _text(self.heard_at or now)
                 found.setdefault(equipment, []).append((since, until, tag))
         for equipment, lost in found.items():
             gap = Gap(
@@ -218,27 +238,23 @@ class Intake:
             last_seq=last_seq,
             gap=gap,
         )
-        await self._put(self._raw(new_id(), now, note))
+        said = {"status": status, "reason": reason}
+        await self._put(self._message(new_id(), now, encode_body(note), said))
 
-    def _notification(self, sequence: int, readings: list[Reading]) -> Notification:
-        subscription = self.durable.subscription_id if self.durable else 0
-        return Notification(
-            session=self.session, subscription=subscription, sequence=sequence, values=readings
-        )
+    @property
+    def _subscription(self) -> int:
+        return self.durable.subscription_id if self.durable else 0
 
-    def _raw(self, raw_id: str, now: datetime, body: Notification | Note) -> RawMessage:
-        attributes: dict[str, str | int | float | bool] = {"session": self.session}
-        if isinstance(body, Note):
-            attributes |= {"status": body.status, "reason": body.reason}
-        else:
-            attributes |= {"sequence": body.sequence, "count": len(body.values)}
+    def _message(
+        self, raw_id: str, now: datetime, body: bytes, attributes: Mapping[str, Attribute]
+    ) -> RawMessage:
         return RawMessage(
             adapter=self._context.name,
             id=raw_id,
-            body=encode_body(body),
+            body=body,
             received_at=now,
             content_type=CONTENT_TYPE,
-            attributes=attributes,
+            attributes={"session": self.session, **attributes},
         )
 
     @property
