@@ -103,6 +103,11 @@ def shape(folder: Path) -> dict[str, list[str]]:
     return found
 
 
+def test_todays_journal_is_recorded_for_those_who_come_later(version: int) -> None:
+    """``python -m tests.router.journals`` does it."""
+    assert version <= VERSION == max(RECORDED)
+
+
 # ── steps ────────────────────────────────────────────────────────────────────────────────────────
 
 
