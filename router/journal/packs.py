@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 import apsw
 import msgspec
@@ -19,6 +20,15 @@ _endings = msgspec.msgpack.Decoder(list[str])
 _encoder = msgspec.msgpack.Encoder()
 
 
+class _Run(NamedTuple):
+    source: int
+    low: str
+    high: str
+    first: int
+    endings: list[str]
+    hashes: bytes
+
+
 class Packs:
     """The runs of one window."""
 
@@ -26,6 +36,7 @@ class Packs:
         """Makes the table if it is missing."""
         self._connection, self._table = connection, f"identity_runs_{epoch}"
         self._newest: dict[int, str] = {}
+        self._last: _Run | None = None
         connection.execute(
             f"CREATE TABLE IF NOT EXISTS {self._table} (source INTEGER NOT NULL, high TEXT NOT NULL, "
             "low TEXT NOT NULL, first INTEGER NOT NULL, ids BLOB NOT NULL, hashes BLOB NOT NULL, "
@@ -55,27 +66,36 @@ class Packs:
         """(payload hash, position) of an id that is kept here."""
         if identifier > self.newest(source):
             return None
-        row = self._connection.execute(
-            f"SELECT low, high, first, ids, hashes FROM {self._table} "
+        run = self._run_of(source, identifier)
+        if run is None or identifier < run.low:
+            return None
+        ending = identifier[_shared(run.low, run.high) :]
+        at = bisect_left(run.endings, ending)
+        if at == len(run.endings) or run.endings[at] != ending:
+            return None
+        digest = run.hashes[at * HASH_BYTES : (at + 1) * HASH_BYTES]
+        return int.from_bytes(digest, "big", signed=True), run.first + at
+
+    def _run_of(self, source: int, identifier: str) -> _Run | None:
+        """The only run that can hold the id. What is sent again comes in order, so the last one is kept."""
+        last = self._last
+        if last is not None and last.source == source and last.low <= identifier <= last.high:
+            return last
+        row: Any = self._connection.execute(
+            f"SELECT source, low, high, first, ids, hashes FROM {self._table} "
             "WHERE source = ? AND high >= ? ORDER BY high LIMIT 1",
             (source, identifier),
         ).fetchone()
-        if row is None or identifier < str(row[0]):
+        if row is None:
             return None
-        low, high, first, ids, hashes = row
-        assert isinstance(ids, bytes)
-        assert isinstance(hashes, bytes)
-        shared = _shared(str(low), str(high))
-        endings, ending = _endings.decode(ids), identifier[shared:]
-        at = bisect_left(endings, ending)
-        if at == len(endings) or endings[at] != ending:
-            return None
-        digest = hashes[at * HASH_BYTES : (at + 1) * HASH_BYTES]
-        return int.from_bytes(digest, "big", signed=True), int(str(first)) + at
+        number, low, high, first, ids, hashes = row
+        self._last = _Run(number, low, high, first, _endings.decode(ids), hashes)
+        return self._last
 
     def forget(self) -> None:
         """Asks the table anew: what was added may have been undone."""
         self._newest.clear()
+        self._last = None
 
 
 def _shared(low: str, high: str) -> int:
