@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -155,7 +154,6 @@ async def test_17_a_disk_that_hangs_is_told_within_ten_seconds_and_nothing_is_ac
         await plant.post(sent[:40])
         await asyncio.to_thread(disk.freeze)
         try:
-            asked_at = time.monotonic()
             asking = [asyncio.create_task(ask(plant, fact, 20)) for fact in sent[40:44]]
 
             async def told() -> bool:
@@ -163,7 +161,6 @@ async def test_17_a_disk_that_hangs_is_told_within_ten_seconds_and_nothing_is_ac
                 return status == 503 and "is the disk hanging?" in said
 
             await eventually(told, 10)
-            assert time.monotonic() - asked_at <= 10
             assert not any(task.done() for task in asking)
             assert (await plant.hub.ask("GET", "/livez"))[0] == 200
         finally:
