@@ -11,6 +11,7 @@ import pytest
 
 from canonical.errors import Invalid, TransientError
 from gateway import audit
+from gateway.replay.sending import Outlet
 from tests.gateway.hubs import Gate, event, opened, order_data
 from tests.gateway.ledger import Ledger, install
 from tests.waiting import eventually
@@ -192,3 +193,33 @@ async def test_a_route_that_is_gone_stops_it_and_says_so(site: Gate) -> None:
     await site.hub.reload(site.hub.deployment.model_copy(update={"routes": {}}), by="test")
     found = await ended(client, where)
     assert (found["state"], found["problem"]) == ("stopped", "route 'orders' does not run")
+
+
+async def test_the_limit_of_the_target_holds_for_a_replay_beside_its_route(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    install(monkeypatch)
+    limited = {**SECTIONS, "adapters": {"erp": {"kind": "ledger", "rate": "100/s"}}}
+    async with opened(tmp_path / "data", **limited) as site:
+        await fill(site, 30)
+        asked: list[int] = []
+        outlet = site.hub.routing.outlet
+
+        def watched(name: str) -> Outlet:
+            found = outlet(name)
+            assert found.share is not None
+            took = found.share.took
+
+            def counted(number: int) -> None:
+                asked.append(number)
+                took(number)
+
+            monkeypatch.setattr(found.share, "took", counted)
+            return found
+
+        monkeypatch.setattr(site.hub.routing, "outlet", watched)
+        client = await site.client("integrator")
+        found = await ended(client, await begin(client))
+        assert counts(found) == {"delivered": 30}
+        assert sum(asked) == 30  # each asked the limit, a burst at a time
+        assert max(asked) <= 10
