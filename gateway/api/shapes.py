@@ -141,6 +141,14 @@ class ActedOnMany(_Shape, kw_only=True):
     remaining: int
 
 
+class Shadowed(_Bytes, kw_only=True):
+    """What a route in a shadow would have delivered."""
+
+    at: Moment
+    content_type: str
+    target: dict[str, Any]
+
+
 class Trail(_Shape, kw_only=True):
     """What became of an event on one route."""
 
@@ -154,6 +162,7 @@ class Trail(_Shape, kw_only=True):
     error: str
     dead_letter: int | None
     reason: str
+    would_deliver: Shadowed | None
 
 
 class Timeline(_Shape, kw_only=True):

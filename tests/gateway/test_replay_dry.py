@@ -6,7 +6,7 @@ import asyncio
 import json
 import os
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
@@ -98,7 +98,7 @@ async def lines(client: httpx.AsyncClient, found: dict[str, Any]) -> list[dict[s
 
 @pytest.mark.timeout(400)
 async def test_one_changed_field_is_named_with_exactly_its_events_and_nothing_is_delivered(
-    site: Gate, record_property: Callable[[str, object], None]
+    site: Gate,
 ) -> None:
     quantities = [n * 7919 % 101 for n in range(EVENTS)]
     positions = await fill(site, quantities)
@@ -110,7 +110,7 @@ async def test_one_changed_field_is_named_with_exactly_its_events_and_nothing_is
     urgency = "int(data.quantity.value) > 95 ? 'high' : 'normal'"
     began_s = time.monotonic()
     found = await dry(client, changed(map={**MAP, "urgency": urgency}))
-    record_property("dry_run_s", round(time.monotonic() - began_s, 1))
+    print(f"{EVENTS} events tried in {time.monotonic() - began_s:.1f} s")  # noqa: T201
     # by brute force: every event through both expressions, in plain Python
     expected = {
         position: {"field": "urgency", "before": "high", "after": "normal"}
