@@ -132,11 +132,15 @@ class Engine:
         left as they are: setting one costs more than a look around."""
         loop = asyncio.get_running_loop()
         due = loop.time() + within_s
-        if self._alarm is not None and not self._alarm.cancelled():
-            if loop.time() < self._alarm.when() <= due:
+        if self._alarm is not None:
+            if self._alarm.when() <= due:
                 return
             self._alarm.cancel()
-        self._alarm = loop.call_at(due, self._wake.set)
+        self._alarm = loop.call_at(due, self._ring)
+
+    def _ring(self) -> None:
+        self._alarm = None  # not told by its time: uvloop's timers ring up to a millisecond early
+        self._wake.set()
 
     def stop(self) -> None:
         """Takes nothing more; ``run`` ends when what is on its way has come back."""

@@ -11,6 +11,8 @@ import asyncio
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, cast
 
+from msgspec import structs
+
 from canonical.binding import PART_VARIABLES
 from canonical.errors import Invalid, Stage, TransientError
 from canonical.event import Event, to_json
@@ -127,8 +129,9 @@ class SplitSink:
         chosen: list[tuple[str, Delivery]] = []
         for document in documents:
             key = document.idempotency_key
-            left = document.parts[self._done.get(key, 0) :]
-            chosen += [(key, part) for part in left[: min(each, max(most - len(chosen), 0))]]
+            done = self._done.get(key, 0)
+            left = document.parts[done : done + min(each, max(most - len(chosen), 0))]
+            chosen += [(key, _under(part, key, number)) for number, part in enumerate(left, start=done + 1)]
         return chosen
 
     def _conclude(
@@ -174,8 +177,9 @@ class SplitSink:
         """Asks for each part that may have arrived; Accepted when all have, None when one surely has not."""
         await self._load()
         key = delivery.idempotency_key
-        for part in cast(Parts, delivery).parts[self._done.get(key, 0) :]:
-            found = await cast(Lookup, self._sink).lookup(part)
+        done = self._done.get(key, 0)
+        for number, part in enumerate(cast(Parts, delivery).parts[done:], start=done + 1):
+            found = await cast(Lookup, self._sink).lookup(_under(part, key, number))
             if not isinstance(found, Accepted):
                 return found
             self._done[key] = self._done.get(key, 0) + 1
@@ -210,6 +214,12 @@ class SplitSink:
 
         await self._store.write(work)
         self._kept.update(keys)
+
+
+def _under(part: Delivery, key: str, number: int) -> Delivery:
+    """The part under its document's key, which a replay may have given anew."""
+    own = part_key(key, number)
+    return part if part.idempotency_key == own else structs.replace(part, idempotency_key=own)
 
 
 def _silent(part: Delivery) -> Unknown:

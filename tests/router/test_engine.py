@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import pytest
+import uvloop
 
 from canonical.errors import Rejected, TransientError
 from canonical.ports import Accepted, Delivery, Failed, Recorded, SinkOutcome, Unknown
@@ -305,3 +306,23 @@ async def test_what_may_have_been_under_way_is_asked_for_after_a_crash(
         await until(lambda: engine.status.cursor >= 30)
     assert sorted(sink.numbers) == list(range(30))
     assert sorted(sink.asked) == list(range(20)), "what comes later was never under way"
+
+
+def test_a_lane_that_is_due_is_tried_although_alarms_ring_early(tmp_path: Path) -> None:
+    """uvloop counts in milliseconds: an alarm may ring before its own time, and must not count as set."""
+    left = [80]
+
+    def behave(delivery: Delivery) -> SinkOutcome:
+        left[0] -= 1
+        return Failed(TransientError("a fault of this document")) if left[0] > 0 else Accepted("ok")
+
+    async def work() -> None:
+        sink = ScriptedSink(behave)
+        async with running(tmp_path) as rig:
+            policy = Policy(first_s=0.02, max_s=0.04, give_up_after_s=600.0)
+            await rig.start(route(policy=policy), sink)
+            await rig.append(order(0, "o0"))
+            await until(lambda: len(sink.accepted) == 1)
+            await until(rig.clear)
+
+    uvloop.run(work())

@@ -200,3 +200,16 @@ async def test_the_rate_of_a_sink_counts_parts(tmp_path: Path, traits: SinkTrait
         await until(all_there)
         await until(lambda: engine.status.cursor >= 5)
     assert in_order(lines(sink))
+
+
+async def test_a_document_that_is_sent_under_another_key_has_its_parts_under_it(tmp_path: Path) -> None:
+    sink = Lines()
+    async with running(tmp_path) as rig:
+        made = split_route().deliver(document(1, 2), Crosswalk())
+        over = SplitSink(sink, "orders", KEYED, rig.journal, limited=False)
+        again = structs.replace(made, idempotency_key="orders:replay-7:abc")
+        assert await over.send([again]) == [Accepted("ok, ok")]
+    assert [one.idempotency_key for one in sink.accepted] == [
+        "orders:replay-7:abc-1",
+        "orders:replay-7:abc-2",
+    ]
