@@ -141,7 +141,8 @@ def _taken(columns: Columns, data: bytes, at: int, left: int) -> tuple[int, int]
     mask, variant = data[at + 4], data[at + 5]
     if mask & ~_PARTS or not mask & 1 or variant not in FIXED:
         change, at = _change(data, at)
-        for column, field in zip(columns, change, strict=True):
+        lists: tuple[list[Any], ...] = columns
+        for column, field in zip(lists, change, strict=True):
             column.append(field)
         return at, 1
     layout = _layout(mask, variant)
