@@ -15,6 +15,8 @@ __all__ = ["Recent"]
 
 MOST = 20_000
 """Events. As many as projections may have in their hands anyway; some 20 MB of telemetry."""
+MOST_BYTES = 16 * 1024 * 1024
+"""Of the events as they lie in the file, which a flood of large documents reaches first."""
 
 _position = attrgetter("position")
 
@@ -24,16 +26,23 @@ class Recent:
 
     def __init__(self) -> None:
         self._commits: deque[Sequence[Recorded]] = deque()
-        self._events = 0
+        self._sizes: deque[int] = deque()
+        self._events = self._bytes = 0
         self._fresh = False
 
-    def add(self, recorded: Sequence[Recorded]) -> None:
-        """Takes what a commit added, which is not changed any more; forgets the oldest beyond the bound."""
+    def add(self, recorded: Sequence[Recorded], size_bytes: int) -> None:
+        """Takes what a commit added, which is not changed any more; forgets the oldest beyond the bounds."""
         self._commits.append(recorded)
+        self._sizes.append(size_bytes)
         self._events += len(recorded)
+        self._bytes += size_bytes
         self._fresh = True
-        while self._events > MOST:
-            self._events -= len(self._commits.popleft())
+        while self._events > MOST or self._bytes > MOST_BYTES:
+            self._drop()
+
+    def _drop(self) -> None:
+        self._events -= len(self._commits.popleft())
+        self._bytes -= self._sizes.popleft()
 
     def after(
         self, position: int, limit: int, wanted: Callable[[Header], bool] | None
@@ -57,11 +66,12 @@ class Recent:
     def forget(self, before: int) -> None:
         """Forgets the commits that lie before a position: the journal has removed them."""
         while self._commits and self._commits[0][-1].position < before:
-            self._events -= len(self._commits.popleft())
+            self._drop()
 
     def age(self) -> None:
         """To be called now and then: forgets everything when nothing has come since the last time."""
         if not self._fresh:
             self._commits.clear()
-            self._events = 0
+            self._sizes.clear()
+            self._events = self._bytes = 0
         self._fresh = False

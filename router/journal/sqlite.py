@@ -276,7 +276,8 @@ class SQLiteJournal:
         self._raws += taken.raws
         return result
 
-    def _finish(self, transaction: Transaction) -> list[Recorded]:
+    def _finish(self, transaction: Transaction) -> tuple[list[Recorded], int]:
+        """What was added, and the bytes of its events as they lie in the file."""
         now = time.time()
         with self._settling:
             settlements, self._settlements = self._settlements, {}
@@ -295,7 +296,7 @@ class SQLiteJournal:
                         _delivery_row(settlement),
                     )
         if not self._new:
-            return []
+            return [], 0
         row = pack(self._next, self._new, self._raws)
         self._grow(len(row[3]) + len(row[4]))
         transaction.execute(
@@ -304,7 +305,7 @@ class SQLiteJournal:
         recorded = [Recorded(self._next + index, event) for index, event in enumerate(self._new)]
         self._next += len(self._new)
         transaction.execute("UPDATE meta SET value = ? WHERE key = 'next_position'", (str(self._next),))
-        return recorded
+        return recorded, len(row[3])
 
     def _rolled_back(self) -> None:
         self._undone = True
@@ -313,10 +314,11 @@ class SQLiteJournal:
             for route, done in taken.items():
                 self._settlements[route] = done + self._settlements.get(route, [])
 
-    def _committed(self, recorded: Sequence[Recorded]) -> None:
+    def _committed(self, added: tuple[Sequence[Recorded], int]) -> None:
+        recorded, size_bytes = added
         if recorded:
             self._head = recorded[-1].position
-            self._recent.add(recorded)
+            self._recent.add(recorded, size_bytes)
             for listener in self._listeners:
                 listener(recorded)
 

@@ -53,7 +53,7 @@ def test_it_gives_whole_commits_or_says_that_it_cannot(
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("router.journal.recent.MOST", most)
         for commit in made:
-            recent.add(commit)
+            recent.add(commit, 1)
     found = recent.after(position, limit, brno if picky else None)
     kept = next((n for n in range(len(made)) if sum(map(len, made[n:])) <= most), len(made))
     if kept == len(made) or position < made[kept][0].position - 1:
@@ -67,6 +67,17 @@ def test_it_gives_whole_commits_or_says_that_it_cannot(
                 expected += [item for item in commit if item.position > position]
             reached = commit[-1].position
     assert found == (expected, reached)
+
+
+def test_large_documents_are_bounded_by_their_bytes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("router.journal.recent.MOST_BYTES", 1000)
+    recent, made = Recent(), commits([2, 2, 2])
+    for commit in made:
+        recent.add(commit, 500)
+    assert recent.after(0, 10, None) is None
+    assert recent.after(2, 10, None) == ([*made[1], *made[2]], 6)
+    recent.add(commits([2, 2, 2, 1])[-1], 5000)
+    assert recent.after(6, 10, None) is None
 
 
 async def test_the_journal_answers_from_memory_as_from_the_file(tmp_path: Path) -> None:
