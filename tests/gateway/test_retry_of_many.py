@@ -19,8 +19,9 @@ pytestmark = pytest.mark.timeout(400)
 
 SELECTED, STUBBORN = 5_000, 100
 RATE = 400.0
-AT_ONCE = 40
-"""A tenth of a second's worth: what may be under way on top of the rate."""
+ON_TOP = RATE / 10 + 3 * 32
+"""What one second may see beyond the rate: a tenth of a second that is made up for, the batch that was held
+up, and one at either edge."""
 
 
 class Door:
@@ -149,9 +150,9 @@ async def test_5000_are_retried_at_a_rate_while_new_failures_arrive(gate: Gate) 
         return bool((await progress(operator))["arrived"] == newcomers.last - SELECTED)
 
     await eventually(all_told)
-    # never faster than asked
+    # not faster than asked
     moments = await claims(gate)
     assert len(moments) == SELECTED
-    assert busiest_second(moments) <= RATE + 2 * AT_ONCE
+    assert busiest_second(moments) <= RATE + ON_TOP
     seconds = sorted(Counter(int(moment) for moment in moments).values())
     print(f"median second {seconds[len(seconds) // 2]}, busiest {busiest_second(moments)}")  # noqa: T201
