@@ -22,7 +22,7 @@ from config.adapter import Codes, FormatConfig, validated
 from config.mapping import DOTTED
 from config.part import Name, Part
 
-__all__ = ["Bound", "Dotted", "Retry", "Route", "Target", "expand"]
+__all__ = ["Aggregate", "Bound", "Dotted", "Retry", "Route", "Target", "Until", "expand"]
 
 _HOUR_S = 3600.0
 
@@ -45,6 +45,33 @@ class Retry(Part):
         if not self.first <= self.max <= self.give_up_after:
             raise ValueError("needs first ≤ max ≤ give_up_after")
         return self
+
+
+class Until(Part):
+    """When a group is complete: whatever comes first."""
+
+    count: int | None = Field(None, ge=1, le=1_000, description="So many events; 1000 at most in any case.")
+    within: Duration | None = Field(None, gt=0, description="So long after the group's first event.")
+    when: str | None = Field(
+        None, min_length=1, description="CEL over items (the members' data), event and data (the newest)."
+    )
+
+    @model_validator(mode="after")
+    def _something(self) -> Self:
+        if self.count is None and self.within is None and self.when is None:
+            raise ValueError("needs at least one of count, within and when")
+        return self
+
+
+class Aggregate(Part):
+    """Events that are delivered together, as one `integration.aggregate.completed`."""
+
+    by: str | None = Field(
+        None,
+        min_length=1,
+        description="CEL over event and data that names the group; default: what keeps the events in order.",
+    )
+    until: Until = Field(description="When a group is complete.")
 
 
 class Bound(NamedTuple):
@@ -107,6 +134,10 @@ class Route(Part):
         description="CEL over event and data that gives a list, such as data.lines: a delivery per element, "
         "in order. `map` and templates see it as item, its place as number; default payload: the element.",
     )
+    aggregate: Aggregate | None = Field(
+        None,
+        description="Collects events and delivers each complete group: `map` sees it as data, with items.",
+    )
     codes: Codes | None = Field(
         None, description="The target system's codes: canonical ones are translated into them."
     )
@@ -140,6 +171,14 @@ class Route(Part):
         description="What the route must guarantee; where sources and target cannot, it is refused.",
     )
     owner: str | None = Field(None, description="The team that its exceptions go to.")
+
+    @model_validator(mode="after")
+    def _one_pattern(self) -> Self:
+        if self.split is not None and self.aggregate is not None:
+            raise ValueError("split and aggregate are two routes: one that collects, one that splits")
+        if self.mode == "shadow" and self.aggregate is not None:
+            raise ValueError("a shadow delivers nothing, so it has no groups: leave out aggregate, or mode")
+        return self
 
     @field_validator("map", mode="before")
     @classmethod

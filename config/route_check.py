@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from canonical import catalogue
 from canonical.catalogue import EventType, UnknownType
 from canonical.errors import ConfigError
+from config.aggregate_check import aggregate_findings
 from config.document import Path, spell
 from config.expression_check import expression_findings, template_findings
 from config.findings import Finding, did_you_mean
@@ -188,6 +189,9 @@ def _expressions(view: View, path: Path, types: Sequence[EventType]) -> Iterator
     if split and parted and not split.unresolved:
         yield from expression_findings(f"{name}.split", split, types)
     element = str(split.value) if split and parted else ""
+    if view.root.find(*path, "aggregate") is not None:
+        yield from aggregate_findings(view, path, types)
+        types = [catalogue.get("integration.aggregate.completed")]
     for section, check in (("map", expression_findings), ("to", template_findings)):
         node = view.root.find(*path, section)
         for inner, scalar in node.scalars() if node and isinstance(node.value, dict) else ():

@@ -17,10 +17,12 @@ from config.mapping import find_function
 from config.model import AdapterConfig, Deployment
 from config.model import Codes as CodesConfig
 from config.model import Route as RouteConfig
+from config.route import Aggregate
 from router.crosswalk import Crosswalk, Row
+from router.grouping import Aggregation
 from router.numbering import Unnumbered
 from router.recoverability import Policy
-from router.routes import ANSWERED, Codes, Route
+from router.routes import AGGREGATED, ANSWERED, Codes, Route
 from router.splitting import Splitting
 
 __all__ = ["compile_route", "crosswalk_of", "crosswalk_rows", "decoder_of", "inbound_codes"]
@@ -42,6 +44,8 @@ def compile_route(
     types = {entry.name for entry in route.types}
     if getattr(route.format.options, "acknowledge", "") == "none":
         types -= ANSWERED
+    if route.aggregate:
+        types.add(AGGREGATED)
     variables = PART_VARIABLES if route.split else EVENT_VARIABLES
     target = {} if route.to.options is None else _templates(_plain(route.to.options), variables)
     return Route(
@@ -60,6 +64,7 @@ def compile_route(
             else None
         ),
         split=Splitting(route.split) if route.split else None,
+        aggregate=_aggregation(route.aggregate) if route.aggregate else None,
         whole=route.format.kind == _WHOLE_EVENT,
         target=target,
         order=route.order,
@@ -68,6 +73,11 @@ def compile_route(
         ),
         owner=route.owner or "",
     )
+
+
+def _aggregation(settings: Aggregate) -> Aggregation:
+    until = settings.until
+    return Aggregation(settings.by, count=until.count, within_s=until.within, when=until.when)
 
 
 def _plain(options: BaseModel) -> dict[str, Any]:

@@ -19,6 +19,7 @@ from gateway.compile import compile_route, inbound_codes
 from gateway.connections import RunningAdapter
 from gateway.replay.sending import Gone, Outlet
 from router import lanes
+from router.aggregating import TRAITS, AggregateSink
 from router.crosswalk import Crosswalk
 from router.dispatch import Dispatcher
 from router.engine import Engine
@@ -69,6 +70,7 @@ class Routing:
         self._running: dict[str, asyncio.Task[None]] = {}
         self._limits: dict[str, Limit] = {}
         self._shares: dict[str, Share] = {}
+        self._collectors: dict[str, AggregateSink] = {}
         self._deployment: Deployment
         self._outlets: dict[str, tuple[Sink, SinkTraits]] = {}
         self.engines: dict[str, Engine] = {}
@@ -102,7 +104,27 @@ class Routing:
             share = self._share(deployment, name)
             if route.split is not None:
                 sink = SplitSink(sink, name, running.spec.traits, self._journal, limited=share is not None)
-            self.run(route, sink, running.spec.traits, after=cursors[name], share=share)
+            traits = running.spec.traits
+            if route.aggregate is not None:
+                sink, traits, share = self._collecting(route, sink, traits, share), TRAITS, None
+            self.run(route, sink, traits, after=cursors[name], share=share)
+
+    def _collecting(self, route: Route, sink: Sink, traits: SinkTraits, share: Share | None) -> AggregateSink:
+        assert route.aggregate is not None
+        collector = AggregateSink(
+            sink,
+            route.name,
+            traits,
+            route.aggregate,
+            self._journal,
+            self._journal,
+            self._clock,
+            self._log,
+            share,
+        )
+        self._collectors[route.name] = collector
+        collector.start()
+        return collector
 
     def _shadow(self, route: Route, *, after: int) -> None:
         """Runs it with a sink that writes down, and nobody who counts."""
@@ -126,6 +148,9 @@ class Routing:
         share = self._shares.pop(route, None)
         if share is not None:
             share.leave()
+        collector = self._collectors.pop(route, None)
+        if collector is not None:
+            collector.stop()
 
     def run(
         self,
@@ -187,6 +212,8 @@ class Routing:
         engine = self.engines.get(name)
         if engine is None:
             raise Gone(f"route {name!r} does not run")
+        if engine.route.aggregate is not None:
+            raise Gone(f"route {name!r} aggregates: events that it has collected would be collected again")
         sink, traits = self._outlets[name]
         if isinstance(sink, ShadowSink):
             raise Gone(f"route {name!r} is a shadow: it delivers nothing")
@@ -279,7 +306,14 @@ def places(
             continue
         if route.was and route.was in known:
             known[name] = known.pop(route.was)
-            for table in ("lanes", "dead_letters", "deliveries", "sla_figures", "split_progress"):
+            for table in (
+                "lanes",
+                "dead_letters",
+                "deliveries",
+                "sla_figures",
+                "split_progress",
+                "aggregates",
+            ):
                 transaction.execute(
                     f"UPDATE {table} SET route = ? WHERE route = ?",  # noqa: S608 - names of ours
                     (name, route.was),

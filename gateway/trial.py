@@ -17,6 +17,7 @@ from canonical.errors import Invalid
 from canonical.event import Event
 from canonical.ports import Delivery, Outcome, RawMessage
 from gateway.comparing import Text
+from router.aggregating import Collected
 from router.crosswalk import Crosswalk
 from router.ingest import Ingest, Intake
 from router.journal import IngestBatch, Journal, Message
@@ -76,9 +77,10 @@ def made(route: Route, event: Event, crosswalk: Crosswalk, clock: Callable[[], d
 
 
 def made_each(route: Route, event: Event, crosswalk: Crosswalk, clock: Callable[[], datetime]) -> list[Made]:
-    """The deliveries that the route would make: one, none, or one per part. Raises like ``made``."""
+    """The deliveries that the route would make: one, none, or one per part; none of an event that
+    is collected. Raises like ``made``."""
     delivery = route.deliver(event, crosswalk)
-    if delivery is None:
+    if delivery is None or isinstance(delivery, Collected):
         return []
     parts = delivery.parts if isinstance(delivery, Parts) else (delivery,)
     return [_shown(route, part, clock) for part in parts]

@@ -18,6 +18,7 @@ from canonical.errors import CrossplantError, PermanentError, Stage, TransientEr
 from canonical.event import Event
 from canonical.ports import Accepted, Delivery, Failed, NotTried, Recorded, Sink, SinkOutcome, Unknown
 from canonical.spec import Log, SinkTraits
+from router.aggregating import COLLECTED
 from router.breaker import Breaker
 from router.crosswalk import Crosswalk
 from router.dispatch import Feed
@@ -371,7 +372,8 @@ class Engine:
     def _concluded(self, work: Work, outcome: SinkOutcome) -> None:
         match outcome:
             case Accepted(receipt):
-                self._alive(1)
+                if outcome is not COLLECTED:  # which says nothing of the sink
+                    self._alive(1)
                 self._delivered.append(Recorded(work.position, work.event))
                 if receipt:
                     self._receipts[work.position] = receipt

@@ -64,6 +64,9 @@ class Handover:
                 found = await cast(Lookup, self._sink).lookup(delivery)
         except TimeoutError:
             return Unknown(TransientError("the look-up was not answered", code="lookup_timeout"))
+        except Exception as error:  # noqa: BLE001 - a fault of the sink's own code must not end the route
+            self._log.error("lookup_raised", route=self._route, error=repr(error))
+            return Unknown(_of(error, "lookup_raised"))
         return Unknown(found.error) if isinstance(found, Failed) else found
 
     async def send(self, deliveries: Sequence[Delivery]) -> list[SinkOutcome]:
@@ -75,14 +78,13 @@ class Handover:
             outcomes = []
         except Exception as error:  # noqa: BLE001 - a fault of the sink's own code must not end the route
             self._log.error("sink_raised", route=self._route, error=repr(error))
-            failed = (
-                error
-                if isinstance(error, CrossplantError)
-                else TransientError(repr(error), code="sink_raised")
-            )
-            outcomes = [Unknown(failed)] * len(deliveries)
+            outcomes = [Unknown(_of(error, "sink_raised"))] * len(deliveries)
         missing = len(deliveries) - len(outcomes)
         if not missing:
             return outcomes
         silent = Unknown(TransientError("the sink did not say what became of it", code="no_outcome"))
         return outcomes[: len(deliveries)] + [silent] * missing
+
+
+def _of(error: Exception, code: str) -> CrossplantError:
+    return error if isinstance(error, CrossplantError) else TransientError(repr(error), code=code)

@@ -55,6 +55,7 @@ class Maker:
             or (route.fields is not None and self._fields is None)
             or route.function is not None
             or route.split is not None
+            or route.aggregate is not None
             or route.outbound is not None
             or route.whole
             or self._target is None

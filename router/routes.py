@@ -20,7 +20,9 @@ from canonical.ports import Delivery, Formatter
 from canonical.selection import Selection
 from config.mapping import Function
 from config.packages import PACKAGE
+from router.aggregating import Collected
 from router.crosswalk import Crosswalk
+from router.grouping import COMPLETED, Aggregation
 from router.idempotency import idempotency_key
 from router.journal import Header
 from router.packages import factor
@@ -28,13 +30,16 @@ from router.paths import replace_at
 from router.recoverability import Policy
 from router.splitting import Parts, Splitting, part_key, together
 
-__all__ = ["ANSWERED", "TEST", "Codes", "Route", "idempotency_key"]
+__all__ = ["AGGREGATED", "ANSWERED", "TEST", "Codes", "Route", "idempotency_key"]
 
 
 TEST = "testindicator"
 """Extension of events that came in a test interchange (UNB 0035, ISA15 = T): shown, never delivered."""
 ANSWERED = frozenset({catalogue.full_name("integration.interchange.received")})
 """What is delivered of a test all the same, so that its sender gets an answer."""
+
+
+AGGREGATED = catalogue.full_name(COMPLETED)
 
 
 class Codes(Struct, frozen=True, kw_only=True):
@@ -78,6 +83,7 @@ class Route(Struct, frozen=True, kw_only=True):
     fields: FieldMap | None = None
     function: Function | None = None
     split: Splitting | None = None
+    aggregate: Aggregation | None = None
     whole: bool = False
     target: Mapping[str, Any] = {}
     order: Literal["key", "none"] | None = None
@@ -99,6 +105,8 @@ class Route(Struct, frozen=True, kw_only=True):
     @property
     def selection(self) -> Selection | None:
         """What its condition selects by. None where it reads a code, which is translated first."""
+        if self.aggregate is not None:  # its own groups come by, which the condition is not about
+            return None
         found = self.when.selection if self.when is not None else None
         if found is None:
             return None
@@ -124,6 +132,8 @@ class Route(Struct, frozen=True, kw_only=True):
         """
         if event.extensions.get(TEST) and event.type not in ANSWERED:
             return None
+        if self.aggregate is not None and event.type == AGGREGATED:
+            return self._made(event, event, _bound(event), crosswalk, attempt) if self._own(event) else None
         translate = self._translator(event, crosswalk)
         seen = event
         values = _bound(seen)
@@ -137,8 +147,28 @@ class Route(Struct, frozen=True, kw_only=True):
         outward = translate(seen, self.outbound, "code")
         if outward is not event:
             values = _bound(outward)
+        if self.aggregate is not None:
+            return Collected(
+                event=event,
+                payload=b"",
+                content_type="",
+                key=self.key(event),
+                idempotency_key=idempotency_key(self.name, event),
+                attempt=attempt,
+                group=self.aggregate.group(outward, values),
+                data=outward.data,
+            )
         if self.split is not None:
             return self._parts(event, outward, values, crosswalk, attempt)
+        return self._made(event, outward, values, crosswalk, attempt)
+
+    def _own(self, event: Event) -> bool:
+        """Whether it is one of its own groups that is complete."""
+        return bool(event.data["route"] == self.name)
+
+    def _made(
+        self, event: Event, outward: Event, values: Values, crosswalk: Crosswalk, attempt: int
+    ) -> Delivery:
         payload = to_json(outward) if self.whole else outward.data
         if self.fields is not None:
             payload = self.fields.apply(values, self._lookup(event, crosswalk))

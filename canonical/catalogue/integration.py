@@ -5,10 +5,11 @@ from typing import Annotated, Any, Literal
 from msgspec import Meta
 
 from canonical.catalogue.entry import EventType
-from canonical.values import Code, PlantCode, Seconds, Text, Value
+from canonical.values import Code, Instant, PlantCode, Seconds, Text, Value
 
 __all__ = [
     "TYPES",
+    "AggregateCompleted",
     "ExceptionChanged",
     "Finding",
     "InterchangeGroup",
@@ -129,6 +130,22 @@ class SlaBreached(Value, frozen=True, kw_only=True):
     status: Literal["breached", "recovered"] | None = None
 
 
+class AggregateCompleted(Value, frozen=True, kw_only=True):
+    """A route has collected what belongs together, and delivers it as one.
+
+    `items` are the data of the events, in the codes of the route's target, oldest first; `first_at` and
+    `last_at` are when the first and the last was collected.
+    """
+
+    route: Code
+    group: Code
+    count: Annotated[int, Meta(ge=1)]
+    why: Literal["count", "condition", "time"]
+    first_at: Instant
+    last_at: Instant
+    items: tuple[Any, ...]
+
+
 TYPES = (
     EventType(
         suffix="integration.interchange.received",
@@ -169,5 +186,13 @@ TYPES = (
         model=SlaBreached,
         subject="sla",
         summary="A service level was missed, or is kept again.",
+    ),
+    EventType(
+        suffix="integration.aggregate.completed",
+        domain="integration",
+        key="X",
+        model=AggregateCompleted,
+        subject="route/group",
+        summary="A route has collected what belongs together, and delivers it as one.",
     ),
 )

@@ -12,6 +12,7 @@ from canonical.errors import CrossplantError
 from canonical.event import Event
 from canonical.ports import Formatter
 from gateway.replay.differences import Difference, differing
+from router.aggregating import Collected
 from router.crosswalk import Crosswalk
 from router.numbering import Unnumbered
 from router.routes import Route
@@ -55,7 +56,7 @@ class Maker:
             delivery = self.route.deliver(event, crosswalk)
         except CrossplantError as error:
             return Broken(code=error.code, error=error.message)
-        if delivery is None:
+        if delivery is None or isinstance(delivery, Collected):
             return None
         if isinstance(delivery, Parts):
             targets = [part.target for part in delivery.parts]

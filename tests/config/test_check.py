@@ -70,6 +70,27 @@ def told(found: list[str], place: str, words: str) -> bool:
             "12:19",
             "map.a: procurement.asn.received has no data.lines[].itm; did you mean data.lines[].item?",
         ),
+        (
+            DONE + TO + "aggregate: {by: data.itm, until: {count: 3, within: 1h}}",
+            "11:26",
+            "aggregate.by: production.order.completed has no data.itm; did you mean data.item?",
+        ),
+        (
+            DONE + TO + "aggregate: {until: {when: 'items.size( > 3', within: 1h}}",
+            "11:44",
+            "aggregate.until.when: syntax error",
+        ),
+        (
+            DONE + TO + "aggregate: {until: {}}",
+            "11:17",
+            "aggregate.until: needs at least one of count, within",
+        ),
+        (DONE + TO + "aggregate: {until: {count: 3}}", "11:17", "aggregate.until: without `within` a group"),
+        (
+            DONE + TO + "aggregate: {until: {within: 1h}}\nmap: {a: data.order}",
+            "12:19",
+            "map.a: integration.aggregate.completed has no data.order",
+        ),
         (DONE + TO + "map: {a: item.code}", "11:18", "map.a: undeclared reference to 'item.code'"),
         (DONE + TO + "priority: urgent", "11:15", "priority: must be 'high', 'normal' or 'low', not"),
         (DONE + TO + "was: done", "11:10", "was: the route 'done' is still there"),
@@ -347,3 +368,10 @@ def test_a_domain_without_rows_is_warned_of(checked: Checked, tmp_path: Path) ->
     )
     assert "data.good.uom wait until there is one; name in `fields` those that carry its codes" in found
     assert checked(text.replace("system: erp", "system: erp, fields: [data.item]")) == []
+
+
+def test_a_route_collects_or_splits(checked: Checked) -> None:
+    [found] = checked(route(DONE + TO + "split: data.lots\naggregate: {until: {within: 1h}}"))
+    assert found.startswith("deployment.yaml:8:3: routes.done: split and aggregate are two routes")
+    [found] = checked(route(DONE + TO + "mode: shadow\naggregate: {until: {within: 1h}}"))
+    assert found.startswith("deployment.yaml:8:3: routes.done: a shadow delivers nothing")

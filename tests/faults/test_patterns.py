@@ -1,4 +1,4 @@
-"""Kills while routes split: each part arrives, in order, under its own key."""
+"""Kills while routes split and aggregate: each part, each group, arrives in order under its own key."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 from aiohttp import ClientError
 
 from tests.faults.erp import erp_at
-from tests.faults.rig import AT, SECRET, Fact, Plant, at_rest
+from tests.faults.rig import AT, SECRET, Fact, Plant, at_rest, facts
 from tests.servers.ports import LOOPBACK
 from tests.waiting import eventually
 
@@ -45,7 +45,17 @@ SPLIT = """
     to: {adapter: erp, path: orders}
     retry: {first: 200ms, max: 1s}
 """
+TOGETHER = """
+  groups:
+    on: [production.order.created]
+    from: beginning
+    aggregate: {by: data.order, until: {count: 5, within: 1h}}
+    map: {order: "data.group + ':' + data.items.map(i, i.quantity.value).join('-')", n: int(data.count)}
+    to: {adapter: erp, path: orders}
+    retry: {first: 200ms, max: 1s}
+"""
 LOTS = 6
+SIZE = 5
 
 
 async def post(plant: Plant, order: str, lots: int = LOTS) -> None:
@@ -86,4 +96,44 @@ async def test_03_to_05_parts_arrive_in_order_whatever_is_killed(
         await plant.stop()
         erp.ledger.settled(sent)
         at_rest(plant.folder, "parts")
+        assert plant.hub.hits.read_text().count(point) == 2
+
+
+@pytest.mark.parametrize(
+    "point", ["engine.after_send", "engine.before_settle", "journal.before_commit", "journal.after_commit"]
+)
+async def test_01_to_04_groups_are_whole_and_delivered_once_whatever_is_killed(
+    plant: Plant, free_port: Callable[[], int], point: str
+) -> None:
+    target = free_port()
+    orders = [f"o{number}" for number in range(4)]
+    sent = facts(orders, range(4 * SIZE))
+    whole: list[Fact] = [
+        (f"{order}:" + "-".join(str(first + n) for n in range(SIZE)), SIZE)
+        for first in range(0, 4 * SIZE, SIZE)
+        for order in orders
+    ]
+    plant.configure(ERP.format(host=LOOPBACK, port=target), TOGETHER)
+    async with erp_at(target) as (erp, _):
+        erp.refuses = {whole[0][0]}  # it goes through its lane
+        posted = 0
+        for round_ in range(2):
+            await plant.hub.start(f"{point}:{9 + 7 * round_}")
+            with contextlib.suppress(OSError, ClientError):
+                while posted < len(sent):
+                    await plant.post([sent[posted]])
+                    posted += 1
+            await eventually(lambda: plant.hub.dead, 60)
+        await plant.start()
+        await plant.post(sent[posted:])
+        erp.refuses = set()
+        await eventually(lambda: erp.ledger.has(whole), 60)
+
+        async def clear() -> bool:
+            return not await plant.items("/v1/lanes")
+
+        await eventually(clear, 60)
+        await plant.stop()
+        erp.ledger.settled(whole)
+        at_rest(plant.folder, "groups")
         assert plant.hub.hits.read_text().count(point) == 2

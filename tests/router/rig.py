@@ -20,7 +20,7 @@ from canonical.ports import Accepted, Delivery, Outcome, RawMessage, SinkOutcome
 from canonical.spec import SinkTraits
 from deadletter import store as dead_letters
 from deadletter.entry import DeadLetter
-from router import crosswalk, lanes, sequences, splitting
+from router import aggregating, crosswalk, lanes, sequences, splitting
 from router.dispatch import Dispatcher
 from router.engine import Engine
 from router.journal import IngestBatch, Message
@@ -30,7 +30,14 @@ from router.ratelimit import Share
 from router.recoverability import Policy
 from router.routes import Codes, Route
 
-TABLES = (*dead_letters.TABLES, *lanes.TABLES, *crosswalk.TABLES, *sequences.TABLES, *splitting.TABLES)
+TABLES = (
+    *dead_letters.TABLES,
+    *lanes.TABLES,
+    *crosswalk.TABLES,
+    *sequences.TABLES,
+    *splitting.TABLES,
+    *aggregating.TABLES,
+)
 HOLD = "quality.hold.placed"
 SOURCE = "/plants/aachen/adapters/mes"
 Behaviour = Callable[[Delivery], Awaitable[SinkOutcome] | SinkOutcome]

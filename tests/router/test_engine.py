@@ -326,3 +326,20 @@ def test_a_lane_that_is_due_is_tried_although_alarms_ring_early(tmp_path: Path) 
             await until(rig.clear)
 
     uvloop.run(work())
+
+
+async def test_a_look_up_that_raises_is_one_that_was_not_answered(tmp_path: Path) -> None:
+    class Broken(Asked):
+        async def lookup(self, delivery: Delivery) -> Accepted | None:
+            if len(self.asked) < 3:
+                self.asked.append(number_of(delivery))
+                raise KeyError("a fault of its own")
+            return await super().lookup(delivery)
+
+    sink = Broken()
+    async with running(tmp_path) as rig:
+        await rig.append(*(order(n, "o") for n in range(4)))
+        engine = await rig.start(route(), sink, SinkTraits(concurrency=4, lookup=True))
+        await until(lambda: engine.status.cursor >= 4)
+        await until(rig.clear)
+    assert sink.numbers == [0, 1, 2, 3]
