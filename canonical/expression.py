@@ -9,7 +9,8 @@ times, durations and bytes are no JSON, optionals have no plain form, references
 Beside CEL's own functions there are its ``strings``, ``math`` and ``optional`` libraries, and built-ins
 of ours (``canonical.functions``): ``sum(list)``, ``decimal(x)`` (text to double), ``unit(value, from,
 to)`` (Rec 20 codes; keeps text as text), ``unit(value, from, to, item)`` (with what is in the item's
-packages), ``lookup(domain, system, value)`` (canonical code → the system's code).
+packages), ``lookup(domain, system, value)`` (canonical code → the system's code), ``local(time, zone)`` and
+``local(time, zone, pattern)`` (the time on a zone's clocks, RFC 3339 or as strftime writes it).
 """
 
 from __future__ import annotations

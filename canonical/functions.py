@@ -1,4 +1,4 @@
-"""The built-ins of expressions beside CEL's own: ``sum``, ``decimal``, ``unit``, ``lookup``.
+"""The built-ins of expressions beside CEL's own: ``sum``, ``decimal``, ``unit``, ``lookup``, ``local``.
 
 CEL's C++ runtime turns an exception of a built-in into a text. So the first one is kept beside, per
 thread, and raised again after the evaluation: an Unresolved code must not become a mere failure. An
@@ -9,9 +9,11 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Sequence
+from datetime import datetime
 from decimal import Context, Decimal, Inexact, InvalidOperation
 from fractions import Fraction
 from typing import Any
+from zoneinfo import ZoneInfo
 
 from cel_expr_python import cel
 
@@ -20,7 +22,7 @@ from canonical.celmemory import callback, fresh, give_back
 
 __all__ = ["NAMES", "Evaluation", "Lookup", "declarations"]
 
-NAMES = ("decimal", "lookup", "sum", "unit")
+NAMES = ("decimal", "local", "lookup", "sum", "unit")
 """What the built-ins are called."""
 
 Lookup = Callable[[str, str, str], str]
@@ -123,6 +125,18 @@ def _unit(value: Any, source: str, target: str, item: str = "") -> Any:
     return format(converted, "f") if isinstance(value, str) else float(converted)
 
 
+def _local(at: Any, zone: str, pattern: str = "") -> str:
+    """The time on the clocks of a zone: RFC 3339 with its offset, or as strftime writes it."""
+    moment = at if isinstance(at, datetime) else datetime.fromisoformat(at)
+    if moment.tzinfo is None:
+        raise ValueError(f"{at!r} says no zone of its own: write Z, or an offset")
+    try:
+        there = moment.astimezone(ZoneInfo(zone))
+    except (KeyError, ValueError, OSError):
+        raise ValueError(f"{zone!r} is not an IANA time zone; write one like Europe/Berlin") from None
+    return there.strftime(pattern) if pattern else there.isoformat()
+
+
 def _lookup(domain: str, system: str, value: str) -> str:
     current = _current.evaluation
     if current is None or current.lookup is None:
@@ -131,6 +145,7 @@ def _lookup(domain: str, system: str, value: str) -> str:
 
 
 _DYN, _TEXT, _DOUBLE = cel.Type.DYN, cel.Type.STRING, cel.Type.DOUBLE
+_MOMENT = cel.Type.TIMESTAMP
 _NUMBERS = (cel.Type.INT, cel.Type.UINT, _DOUBLE)
 
 
@@ -162,6 +177,12 @@ def declarations() -> list[Any]:
             *((_DOUBLE, [kind, _TEXT, _TEXT]) for kind in _NUMBERS),
             (_TEXT, [_TEXT, _TEXT, _TEXT, _TEXT]),
             *((_DOUBLE, [kind, _TEXT, _TEXT, _TEXT]) for kind in _NUMBERS),
+        ),
+        _declared(
+            "local",
+            _local,
+            *((_TEXT, [kind, _TEXT]) for kind in (_TEXT, _MOMENT)),
+            *((_TEXT, [kind, _TEXT, _TEXT]) for kind in (_TEXT, _MOMENT)),
         ),
         _declared("lookup", _lookup, (_TEXT, [_TEXT, _TEXT, _TEXT])),
     ]

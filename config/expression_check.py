@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator, Sequence
 from difflib import get_close_matches
 from typing import Any
+from zoneinfo import available_timezones
 
 from canonical import catalogue
 from canonical.catalogue import EventType
@@ -26,6 +27,7 @@ from config.findings import Finding, did_you_mean
 __all__ = ["expression_findings", "failed", "template_findings"]
 
 _LOOKUP = re.compile(r"""\blookup\(\s*(["'])([^"']*)\1\s*,""")
+_LOCAL = re.compile(r"""\blocal\((?:[^()'"]|\([^()]*\))*?,\s*(["'])([^"']*)\1""")
 _PATH = re.compile(r"data(\.\w+)+")
 _SHOWN_TYPES = 2
 
@@ -82,6 +84,12 @@ def _reads(
             hint = did_you_mean(call[2], CODE_DOMAINS, otherwise="known")
             place = node.place(base + call.start(2))
             yield place.finding(f"{name}: lookup() of the unknown domain {call[2]!r}{hint}")
+
+    for call in _LOCAL.finditer(expression.source):
+        if call[2] not in available_timezones():
+            hint = did_you_mean(call[2], available_timezones()) or "; write one like Europe/Berlin"
+            place = node.place(base + call.start(2))
+            yield place.finding(f"{name}: local() in the unknown time zone {call[2]!r}{hint}")
 
 
 def _of_element(reference: Reference, split: str) -> Reference:

@@ -57,6 +57,11 @@ def evaluate(source: str, values: dict[str, Any] = VALUES) -> Any:
         ("'ABC'.lowerAscii()", "abc"),
         ("math.greatest(1, 7)", 7),
         ("sum(data.lines.map(l, l.qty))", 3.5),
+        ("local(event.time, 'Europe/Berlin')", "2026-03-31T12:00:00+02:00"),
+        ("local('2026-01-31T12:00:00Z', 'Europe/Berlin')", "2026-01-31T13:00:00+01:00"),
+        ("local(timestamp(event.time), 'America/Chicago')", "2026-03-31T05:00:00-05:00"),
+        ("local('2026-03-31T23:30:00+02:00', 'UTC', '%d.%m.%Y %H:%M')", "31.03.2026 21:30"),
+        ("local(timestamp(event.time), 'Asia/Kolkata', '%H%M')", "1530"),
         ("sum([1, 2])", 3),
         ("sum([])", 0),
         ("sum(data.texts)", "0.3"),
@@ -610,3 +615,16 @@ def test_references_tell_where_they_stand() -> None:
         ".orde",
         ".item",
     ]
+
+
+@pytest.mark.parametrize(
+    ("source", "words"),
+    [
+        ("local(event.time, 'Europe/Berlyn')", "'Europe/Berlyn' is not an IANA time zone"),
+        ("local('2026-03-31T10:00:00', 'UTC')", "says no zone of its own"),
+        ("local('yesterday', 'UTC')", "Invalid isoformat"),
+    ],
+)
+def test_a_time_that_cannot_be_placed_is_told(source: str, words: str) -> None:
+    with pytest.raises(ExpressionError, match=words):
+        evaluate(source)

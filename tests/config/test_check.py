@@ -375,3 +375,10 @@ def test_a_route_collects_or_splits(checked: Checked) -> None:
     assert found.startswith("deployment.yaml:8:3: routes.done: split and aggregate are two routes")
     [found] = checked(route(DONE + TO + "mode: shadow\naggregate: {until: {within: 1h}}"))
     assert found.startswith("deployment.yaml:8:3: routes.done: a shadow delivers nothing")
+
+
+def test_a_time_zone_that_does_not_exist_is_told_at_its_place(checked: Checked) -> None:
+    zone = "map: {a: \"local(data.completed_at, 'Europe/Berlyn')\"}"
+    [found] = checked(route(DONE + TO + zone))
+    assert found.startswith("deployment.yaml:11:41: routes.done.map.a: local() in the unknown time zone")
+    assert found.endswith("did you mean 'Europe/Berlin'?")
