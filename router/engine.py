@@ -99,6 +99,7 @@ class Engine:
         self._wake = asyncio.Event()
         self._draining = False
         self._alarm: asyncio.TimerHandle | None = None
+        self._alarm_due = 0.0
         feed.wake = self._offered
         if share is not None:
             share.wake = self._wake.set
@@ -134,10 +135,10 @@ class Engine:
         loop = asyncio.get_running_loop()
         due = loop.time() + within_s
         if self._alarm is not None:
-            if self._alarm.when() <= due:
+            if self._alarm_due <= due:
                 return
             self._alarm.cancel()
-        self._alarm = loop.call_at(due, self._ring)
+        self._alarm, self._alarm_due = loop.call_at(due, self._ring), due
 
     def _ring(self) -> None:
         self._alarm = None  # not told by its time: uvloop's timers ring up to a millisecond early
