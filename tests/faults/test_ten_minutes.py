@@ -15,7 +15,7 @@ from canonical.errors import TransientError
 from canonical.ports import Accepted, Delivery, Failed, SinkOutcome
 from canonical.spec import SinkTraits
 from router.breaker import Breaker
-from router.dispatch import BUFFER_EVENTS
+from router.dispatch import RECENT_EVENTS
 from router.engine import WINDOW_EVENTS, Engine
 from router.journal import IngestBatch, Message
 from router.ratelimit import BURST_S, Limit
@@ -68,8 +68,8 @@ class Counting:
 
 def bounded(engine: Engine) -> None:
     """What waits in memory does not grow with the outage; the rest is in the journal."""
-    assert len(engine.feed.waiting) <= BUFFER_EVENTS
-    assert engine.status.waiting <= BUFFER_EVENTS + WINDOW_EVENTS
+    assert len(engine.feed.waiting) <= RECENT_EVENTS
+    assert engine.status.waiting <= RECENT_EVENTS + WINDOW_EVENTS
 
 
 TEMPLATE = message(order(0, "o0"))
