@@ -204,9 +204,12 @@ class Crosswalk:
         self._inward: dict[tuple[str, str, str], list[Row]] = {}
         self._outward: dict[tuple[str, str, str], list[Row]] = {}
         self._packages: dict[str, list[Row]] = {}
+        self._own: set[tuple[str, str, str]] = set()  # codes that a plant has a row of its own for
         for row in known:
             if not row.effective:
                 continue
+            if row.plant:
+                self._own.add((row.domain, row.system, row.value))
             self._inward.setdefault((row.domain, row.system, row.value), []).append(row)
             self._outward.setdefault((row.domain, row.system, row.canonical), []).append(row)
             if row.domain == PACKAGE:
@@ -225,10 +228,20 @@ class Crosswalk:
         self, *, domain: str, system: str, plant: str, canonical: str, at: datetime, path: str = ""
     ) -> str:
         """The system's code for a canonical one. Raises Unresolved."""
-        row = _pick(self._outward.get((domain, system, canonical), ()), plant, at)
+        row = self._outgoing(domain, system, canonical, plant, at)
         if row is None:
             raise Unresolved(domain=domain, system=system, value=canonical, plant=plant, path=path)
         return row.value
+
+    def _outgoing(self, domain: str, system: str, canonical: str, plant: str, at: datetime) -> Row | None:
+        """The row that gives the system's code, which means the same when it is read in that plant."""
+        candidates = self._outward.get((domain, system, canonical), ())
+        row = _pick(candidates, plant, at)
+        if row is None or row.plant or (domain, system, row.value) not in self._own:
+            return row
+        inward = ((each, self._inward[domain, system, each.value]) for each in candidates)
+        told = ((each, _pick(rows, plant, at)) for each, rows in inward)
+        return _pick([each for each, read in told if read and read.canonical == canonical], plant, at)
 
     def packages(self, item: str, *, plant: str, at: datetime) -> list[Row]:
         """What is in the item's packages at a moment, one row per package, the plant's own first."""
@@ -248,8 +261,8 @@ class Crosswalk:
         """Whether a row for the code, the system's or a canonical one, holds at that moment in that plant."""
         if domain == PACKAGE:
             return self.knows(domain, system, code)
-        known = (self._inward, self._outward)
-        return any(_pick(side.get((domain, system, code), ()), plant, at) is not None for side in known)
+        inward = _pick(self._inward.get((domain, system, code), ()), plant, at)
+        return inward is not None or self._outgoing(domain, system, code, plant, at) is not None
 
 
 def _pick(candidates: Iterable[Row], plant: str, at: datetime) -> Row | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any, Literal
 
@@ -105,9 +106,19 @@ def test_a_code_means_what_a_naive_model_says_at_every_moment(wanted: list[Row])
                     assert found == naive(kept, system, plant, value, at / 2)
 
 
+def taken(store: Kept, wanted: Sequence[Row]) -> list[Row]:
+    """Those that overlap none before them."""
+    found = []
+    for one in wanted:
+        with suppress(Overlap):
+            found.append(crosswalk.add(store, one))
+    return found
+
+
 @settings(max_examples=200, deadline=None)
 @given(st.lists(row(), max_size=8), st.integers(-1, 14))
 def test_outward_the_code_is_one_that_means_it(wanted: list[Row], at: int) -> None:
+    wanted = taken(Kept(), wanted)
     read = Crosswalk(wanted)
     for canonical in "ABC":
         for plant in PLANTS:
@@ -118,14 +129,33 @@ def test_outward_the_code_is_one_that_means_it(wanted: list[Row], at: int) -> No
                 if (one.system, one.canonical) == ("erp", canonical)
                 and one.plant in {"", plant}
                 and holds(one, at)
+                and naive(wanted, "erp", plant, one.value, at) == canonical  # or the plant says otherwise
             ]
             try:
                 code = read.code(canonical=canonical, at=moment(at), **known)
             except Unresolved:
                 assert fits == []
+                assert not read.answers("item", "erp", canonical, plant=plant, at=moment(at))
                 continue
             own = [one.value for one in fits if one.plant == plant] or [one.value for one in fits]
             assert code in own
+
+
+def test_a_code_that_the_plant_reads_otherwise_is_not_sent_to_it() -> None:
+    read = Crosswalk(
+        [
+            Row(domain="item", system="erp", value="10", canonical="A"),
+            Row(domain="item", system="erp", value="10", canonical="B", plant="brno"),
+            Row(domain="item", system="erp", value="11", canonical="A"),
+            Row(domain="item", system="erp", value="12", canonical="C"),
+            Row(domain="item", system="erp", value="12", canonical="D", plant="brno"),
+        ]
+    )
+    known: dict[str, Any] = {"domain": "item", "system": "erp", "at": moment(0)}
+    assert [read.code(canonical="A", plant=plant, **known) for plant in ("aachen", "brno")] == ["10", "11"]
+    assert read.code(canonical="C", plant="aachen", **known) == "12"
+    with pytest.raises(Unresolved):
+        read.code(canonical="C", plant="brno", **known)
 
 
 def written(one: Row, line: int) -> CrosswalkRow:
