@@ -120,11 +120,21 @@ def _read(path: Path, limit_bytes: int) -> bytes:
 
 
 def _write(path: Path, content: bytes) -> None:
-    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | _FLAGS, 0o666), "wb") as file:
+    try:
+        handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | _FLAGS, 0o666)
+    except (FileNotFoundError, NotADirectoryError) as error:
+        raise OSError(error.errno, error.strerror, str(_missing(path))) from error
+    with os.fdopen(handle, "wb") as file:
         for at in range(0, len(content), _BLOCK_BYTES):
             file.write(content[at : at + _BLOCK_BYTES])
         file.flush()
         os.fsync(file.fileno())
+
+
+def _missing(path: Path) -> Path:
+    """The outermost folder of the path that is not there: the one to make."""
+    absent = [folder for folder in path.parents if not folder.is_dir()]
+    return absent[-1] if absent else path.parent
 
 
 def _move(path: Path, to: Path, *, replace: bool) -> None:

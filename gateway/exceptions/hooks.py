@@ -26,6 +26,8 @@ __all__ = ["post", "signature"]
 
 _TIMEOUT_S: Final = 15.0
 _PREFIX: Final = "whsec_"
+_NAT64: Final = ipaddress.IPv6Network("64:ff9b::/96")
+_Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
 
 def signature(secret: str, identifier: str, at_s: int, body: bytes) -> str:
@@ -40,9 +42,17 @@ def signature(secret: str, identifier: str, at_s: int, body: bytes) -> str:
 
 
 def _private(address: str) -> bool:
-    parsed = ipaddress.ip_address(address.partition("%")[0])
-    mapped = getattr(parsed, "ipv4_mapped", None) or parsed
-    return not mapped.is_global or mapped.is_multicast
+    parsed = _within(ipaddress.ip_address(address.partition("%")[0]))
+    return not parsed.is_global or parsed.is_multicast
+
+
+def _within(address: _Address) -> _Address:
+    """The IPv4 address that a network may make of an IPv6 one: mapped, by NAT64 (RFC 6052), by 6to4."""
+    if isinstance(address, ipaddress.IPv4Address):
+        return address
+    if address in _NAT64:
+        return ipaddress.IPv4Address(int(address) & 0xFFFF_FFFF)
+    return address.ipv4_mapped or address.sixtofour or address
 
 
 class _Public(AbstractResolver):

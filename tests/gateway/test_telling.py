@@ -269,7 +269,18 @@ async def test_a_repeated_call_has_the_id_that_it_had_and_follows_no_redirect(tm
 
 @pytest.mark.parametrize(
     "host",
-    ["127.0.0.1", "localhost", "[::1]", "10.1.2.3", "169.254.169.254", "[::ffff:192.168.1.1]", "0.0.0.0"],
+    [
+        *(
+            "127.0.0.1",
+            "localhost",
+            "[::1]",
+            "10.1.2.3",
+            "169.254.169.254",
+            "[::ffff:192.168.1.1]",
+            "0.0.0.0",
+        ),
+        *("[::ffff:192.168.1.1]", "[64:ff9b::10.1.2.3]", "[64:ff9b::a9fe:a9fe]", "[2002:c0a8:101::1]"),
+    ],
 )
 async def test_the_private_network_is_not_called_unless_it_is_allowed(host: str) -> None:
     async with endpoint() as called:

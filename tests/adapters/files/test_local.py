@@ -38,6 +38,17 @@ async def test_entries_say_what_is_there_and_make_folders(local: LocalFolder, fo
     assert (folder / "a" / "b").is_dir()
 
 
+async def test_a_missing_folder_is_named_and_not_the_file_that_was_to_be_in_it(
+    local: LocalFolder, folder: Path
+) -> None:
+    with pytest.raises(NotFound) as refused:
+        await local.write("out/orders/.a.part", b"abc")
+    assert refused.value.message == f"{folder / 'out'} is not there: make it, or correct `path`"
+    (folder / "out").write_bytes(b"a file where a folder is wanted")
+    with pytest.raises(NotFound, match=r"out is not there"):
+        await local.write("out/.a.part", b"abc")
+
+
 async def test_a_read_is_bounded(local: LocalFolder, folder: Path) -> None:
     (folder / "a.txt").write_bytes(b"abcdef")
     assert await local.read("a.txt", 3) == b"abcd"
