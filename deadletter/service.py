@@ -12,10 +12,13 @@ from deadletter import store
 from deadletter.entry import DeadLetter
 from deadletter.groups import Group, groups
 
-__all__ = ["Audit", "DeadLetters", "NotPossible", "raw_of"]
+__all__ = ["Audit", "DeadLetters", "GivenUp", "NotPossible", "raw_of"]
 
 Audit = Callable[[Transaction, str, str, str, Mapping[str, Any]], None]
 """(transaction, actor, act, subject, details): writes the audit row with the act itself."""
+
+GivenUp = Callable[[Transaction, DeadLetter, str, str], None]
+"""(transaction, dead letter, by, reason): what else is over with a delivery that was discarded."""
 
 
 class NotPossible(CrossplantError):
@@ -28,9 +31,15 @@ class DeadLetters:
     """The service behind CLI, API and console."""
 
     def __init__(
-        self, kept: Store, redeliver: Redeliver, audit: Audit, clock: Callable[[], datetime]
+        self,
+        kept: Store,
+        redeliver: Redeliver,
+        audit: Audit,
+        clock: Callable[[], datetime],
+        given_up: GivenUp = lambda _transaction, _letter, _by, _reason: None,
     ) -> None:
         self._store, self._redeliver, self._audit, self._clock = kept, redeliver, audit, clock
+        self._given_up = given_up
 
     async def page(
         self,
@@ -82,7 +91,12 @@ class DeadLetters:
         A delivery is tried in the background: ``retrying`` now, ``recovered`` or ``open`` later.
         Raises LookupError, NotPossible.
         """
-        letter = await self._claim(identifier, "dead_letter.retry", by, claimed=claimed)
+
+        def also(transaction: Transaction, _: DeadLetter) -> None:
+            if claimed is not None:
+                claimed(transaction)
+
+        letter = await self._claim(identifier, "dead_letter.retry", by, claimed=also)
         if letter.kind == "delivery":
             try:
                 await self._redeliver.release(letter.route, letter.key)
@@ -111,13 +125,14 @@ class DeadLetters:
         """
         if not reason.strip():
             raise NotPossible("discarding needs a reason, for those who will ask later")
-        letter = await self._claim(identifier, "dead_letter.discard", by, {"reason": reason})
         now = self._clock().timestamp()
 
-        def work(transaction: Transaction) -> None:
+        def claimed(transaction: Transaction, letter: DeadLetter) -> None:
             store.resolve(transaction, identifier, "discarded", at=now, by=by, reason=reason)
+            if letter.kind == "delivery":
+                self._given_up(transaction, letter, by, reason)
 
-        await self._store.write(work)
+        letter = await self._claim(identifier, "dead_letter.discard", by, {"reason": reason}, claimed)
         if letter.kind == "delivery" and letter.position is not None:
             await self._redeliver.discard(letter.route, letter.key, letter.position)
         return await self.show(identifier)
@@ -128,7 +143,7 @@ class DeadLetters:
         act: str,
         by: str,
         details: Mapping[str, Any] | None = None,
-        claimed: Callable[[Transaction], object] | None = None,
+        claimed: Callable[[Transaction, DeadLetter], object] | None = None,
     ) -> DeadLetter:
         """Marks it as being acted upon, so that two people do not act at once."""
 
@@ -142,7 +157,7 @@ class DeadLetters:
                 )
             store.set_status(transaction, identifier, "retrying")
             if claimed is not None:
-                claimed(transaction)
+                claimed(transaction, letter)
             self._audit(
                 transaction, by, act, f"dead_letter/{identifier}", {"error": letter.error, **(details or {})}
             )

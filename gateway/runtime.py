@@ -40,6 +40,7 @@ from gateway.connections import RunningAdapter, close, connect, intake_of, super
 from gateway.crosswalks import Crosswalks
 from gateway.dryrun import Dry
 from gateway.exceptions import Exceptions, Rules, Telling
+from gateway.givenup import given_up
 from gateway.keys import Keys
 from gateway.metrics import Metrics
 from gateway.projections.search import Search
@@ -152,7 +153,8 @@ class Hub:
         self.levels = watch.Watch(self)
         self.ingest = Ingest(self.journal, self.metrics, self.clock, self.log)
         self.acknowledgements = Overdue(self.journal, self.clock, self._owners)
-        self.dead_letters = DeadLetters(self.journal, self, self.audit.record, self.clock)
+        record = self.audit.record
+        self.dead_letters = DeadLetters(self.journal, self, record, self.clock, given_up(record))
         self.edits = Edits(
             self.journal,
             self.dead_letters,

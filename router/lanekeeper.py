@@ -86,6 +86,7 @@ class LaneKeeper:
                 lanes.remove(transaction, self._route, [(key, position)])
                 if letter is not None:
                     dead_letters.resolve(transaction, letter, "recovered", at=time.time())
+            lanes.remove(transaction, self._route, lanes.discarded(transaction, self._route))
             found = lanes.lanes_of(transaction, self._route)
             asked = dead_letters.page(transaction, {"route": self._route, "status": "retrying"}, limit=-1)
             held = lanes.positions_after(transaction, self._route, cursor)

@@ -20,6 +20,7 @@ __all__ = [
     "Lane",
     "amend",
     "counts",
+    "discarded",
     "heads",
     "lanes_of",
     "page",
@@ -170,6 +171,16 @@ def parked_on(transaction: Transaction, domain: str, system: str, code: str) -> 
         (domain, system, code),
     )
     return [(route, key) for route, key in rows]
+
+
+def discarded(transaction: Transaction, route: str) -> list[tuple[str, int]]:
+    """(key, position) of the rows whose dead letter was discarded (a crash between the two)."""
+    rows = transaction.execute(
+        "SELECT l.key, l.position FROM lanes AS l JOIN dead_letters AS d ON d.id = l.dead_letter "
+        "WHERE l.route = ? AND l.state = 'dead' AND d.status = 'discarded'",
+        (route,),
+    )
+    return [(key, int(position)) for key, position in rows]
 
 
 def positions_after(transaction: Transaction, route: str, cursor: int) -> set[int]:

@@ -19,7 +19,7 @@ from canonical.event import Event
 from canonical.ledger import Control
 from canonical.ports import Delivery, InterchangeFormatter, Store, Transaction
 
-__all__ = ["Outgoing", "Written"]
+__all__ = ["Outgoing", "Written", "unsent"]
 
 Counter = tuple[str, str, str]
 """(standard, sender, receiver)."""
@@ -76,6 +76,18 @@ class Outgoing:
                 )
 
         await self._store.write(work)
+
+
+def unsent(transaction: Transaction, key: str) -> tuple[str, str, str, str] | None:
+    """(standard, sender, receiver, reference) of a delivery's interchange that nobody is known to have."""
+    rows = transaction.execute(
+        "SELECT standard, sender, receiver, reference FROM interchanges_sent "
+        "WHERE key = ? AND sent_at IS NULL",
+        (key,),
+    )
+    for standard, sender, receiver, reference in rows:
+        return standard, sender, receiver, reference
+    return None
 
 
 def _known(transaction: Transaction, key: str, control: Control) -> tuple[tuple[str, float] | None, int]:

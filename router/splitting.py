@@ -31,7 +31,7 @@ from canonical.ports import (
 )
 from canonical.spec import SinkTraits
 
-__all__ = ["TABLES", "Parts", "SplitSink", "Splitting", "part_key", "together"]
+__all__ = ["TABLES", "Parts", "SplitSink", "Splitting", "forget", "part_key", "together"]
 
 TABLES = (
     """CREATE TABLE IF NOT EXISTS split_progress (
@@ -214,6 +214,11 @@ class SplitSink:
 
         await self._store.write(work)
         self._kept.update(keys)
+
+
+def forget(transaction: Transaction, key: str) -> None:
+    """How far a document has got is of no use any more: it was given up."""
+    transaction.execute("DELETE FROM split_progress WHERE key = ?", (key,))
 
 
 def _under(part: Delivery, key: str, number: int) -> Delivery:
