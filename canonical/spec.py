@@ -77,7 +77,8 @@ class SinkTraits(Struct, frozen=True, kw_only=True):
     deliveries per call. ``concurrency``: calls at the same time, never two with one key. ``ahead``: so
     many calls of an ordered sink at the same time, for routes that promise no order.
     ``lookup``: implements ``Lookup``; options that decide that have a property ``looks_up``. ``forgets``:
-    what a look-up does not find although it arrived, in words.
+    what a look-up does not find although it arrived, in words. ``batches``: a payload may be several JSON
+    documents, so that routes may set ``batch``.
     """
 
     ordered: bool = False
@@ -86,6 +87,7 @@ class SinkTraits(Struct, frozen=True, kw_only=True):
     ahead: int = 1
     lookup: bool = False
     forgets: str = ""
+    batches: bool = False
 
 
 class Health:

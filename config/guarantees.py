@@ -22,6 +22,10 @@ from config.rule_check import emitted, written_rules
 __all__ = ["Guarantee", "Level", "falls_short", "guarantee"]
 
 Level = Literal["effectively_once", "at_least_once", "best_effort"]
+_REBATCHED = (
+    "what was on its way in a batch when the hub was killed goes out again in another one, under its key: "
+    "leave out `batch`"
+)
 _RANK: dict[Level, int] = {"best_effort": 0, "at_least_once": 1, "effectively_once": 2}
 
 
@@ -123,6 +127,8 @@ def _outward(route: Route, adapter: AdapterConfig | None) -> tuple[Level, list[s
     name, traits = route.to.adapter, adapter.spec.traits
     if not getattr(route.to.options, "confirmed", True):
         return "best_effort", [f"{name} does not confirm what is sent with QoS 0"], []
+    if route.batch is not None:
+        return "at_least_once", [_REBATCHED], []
     if adapter.idempotent:
         return "effectively_once", [], [f"{name} recognises the idempotency key (`idempotent`)"]
     if not traits.lookup or not getattr(adapter.options, "looks_up", True):

@@ -22,7 +22,7 @@ from config.adapter import Codes, FormatConfig, validated
 from config.mapping import DOTTED
 from config.part import Name, Part
 
-__all__ = ["Aggregate", "Bound", "Dotted", "Retry", "Route", "Target", "Until", "expand"]
+__all__ = ["Aggregate", "Batch", "Bound", "Dotted", "Retry", "Route", "Target", "Until", "expand"]
 
 _HOUR_S = 3600.0
 
@@ -72,6 +72,16 @@ class Aggregate(Part):
         description="CEL over event and data that names the group; default: what keeps the events in order.",
     )
     until: Until = Field(description="When a group is complete.")
+
+
+class Batch(Part):
+    """Deliveries that go out as one request; what is wrong with one of them is found by halving."""
+
+    size: int = Field(100, ge=2, le=500, description="So many documents at most.")
+    within: Duration = Field(1.0, gt=0, description="The longest that one waits for others.")
+    form: Literal["array", "lines"] = Field(
+        "array", alias="as", description="The body: a JSON array of the payloads, or a payload per line."
+    )
 
 
 class Bound(NamedTuple):
@@ -150,6 +160,9 @@ class Route(Part):
         {"kind": "json"}, validate_default=True, description="How the payload is written."
     )
     to: Target = Field(description="The adapter that delivers; a mapping sets options beside `adapter`.")
+    batch: Batch | None = Field(
+        None, description="Several deliveries in one request, of an adapter that can: rest, with format json."
+    )
     mode: Literal["live", "shadow"] = Field(
         "live",
         description="live: deliver; shadow: map, and record what would be delivered, but deliver nothing.",
@@ -178,6 +191,8 @@ class Route(Part):
             raise ValueError("split and aggregate are two routes: one that collects, one that splits")
         if self.mode == "shadow" and self.aggregate is not None:
             raise ValueError("a shadow delivers nothing, so it has no groups: leave out aggregate, or mode")
+        if self.batch is not None and (self.split is not None or self.aggregate is not None):
+            raise ValueError("batch goes with neither split nor aggregate: leave out one of them")
         return self
 
     @field_validator("map", mode="before")

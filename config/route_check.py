@@ -8,6 +8,7 @@ from canonical import catalogue
 from canonical.catalogue import EventType, UnknownType
 from canonical.errors import ConfigError
 from config.aggregate_check import aggregate_findings
+from config.batch_check import batch_findings
 from config.document import Path, spell
 from config.expression_check import expression_findings, template_findings
 from config.findings import Finding, did_you_mean
@@ -38,6 +39,7 @@ def route_findings(view: View) -> Iterator[Finding]:
         yield from _expressions(view, path, list(dict.fromkeys(types)))
     for name, route in view.deployment.routes.items():
         yield from _target(view, name, route)
+        yield from batch_findings(view, name, route)
         yield from _reachable(view, name, route)
         yield from _renamed(view, name, route)
         yield from _function(view, name, route)

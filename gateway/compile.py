@@ -17,7 +17,8 @@ from config.mapping import find_function
 from config.model import AdapterConfig, Deployment
 from config.model import Codes as CodesConfig
 from config.model import Route as RouteConfig
-from config.route import Aggregate
+from config.route import Aggregate, Batch
+from router.batching import Batching
 from router.crosswalk import Crosswalk, Row
 from router.grouping import Aggregation
 from router.numbering import Unnumbered
@@ -65,6 +66,7 @@ def compile_route(
         ),
         split=Splitting(route.split) if route.split else None,
         aggregate=_aggregation(route.aggregate) if route.aggregate else None,
+        batch=_batching(route.batch) if route.batch else None,
         whole=route.format.kind == _WHOLE_EVENT,
         target=target,
         order=route.order,
@@ -78,6 +80,10 @@ def compile_route(
 def _aggregation(settings: Aggregate) -> Aggregation:
     until = settings.until
     return Aggregation(settings.by, count=until.count, within_s=until.within, when=until.when)
+
+
+def _batching(settings: Batch) -> Batching:
+    return Batching(size=settings.size, within_s=settings.within, form=settings.form)
 
 
 def _plain(options: BaseModel) -> dict[str, Any]:

@@ -20,9 +20,11 @@ from gateway.connections import RunningAdapter
 from gateway.replay.sending import Gone, Outlet
 from router import lanes
 from router.aggregating import TRAITS, AggregateSink
+from router.batching import BatchSink, fed
 from router.crosswalk import Crosswalk
-from router.dispatch import Dispatcher
+from router.dispatch import Dispatcher, Feed
 from router.engine import Engine
+from router.gathering import GatheringFeed
 from router.journal.sqlite import SQLiteJournal
 from router.lanekeeper import LaneKeeper
 from router.numbering import NumberedSink, Unnumbered
@@ -107,6 +109,10 @@ class Routing:
             traits = running.spec.traits
             if route.aggregate is not None:
                 sink, traits, share = self._collecting(route, sink, traits, share), TRAITS, None
+            if route.batch is not None:
+                asks = traits.lookup and getattr(deployment.adapters[route.to].options, "looks_up", True)
+                sink = BatchSink(sink, name, route.batch, looks_up=asks, share=share)
+                traits, share = fed(route.batch), None
             self.run(route, sink, traits, after=cursors[name], share=share)
 
     def _collecting(self, route: Route, sink: Sink, traits: SinkTraits, share: Share | None) -> AggregateSink:
@@ -167,7 +173,7 @@ class Routing:
             route,
             sink=sink,
             traits=traits,
-            feed=self._dispatcher.feed(route, after),
+            feed=self._feed(route, traits, after),
             journal=self._journal,
             crosswalk=self._crosswalk,
             keeper=LaneKeeper(route.name, self._journal, self._log),
@@ -180,6 +186,13 @@ class Routing:
         self._outlets[route.name] = (sink, traits)
         self._running[route.name] = asyncio.create_task(self._run_route(engine), name=f"route {route.name}")
         return engine
+
+    def _feed(self, route: Route, traits: SinkTraits, after: int) -> Feed:
+        batch = route.batch
+        if batch is None or traits is SHADOW_TRAITS:
+            return self._dispatcher.feed(route, after)
+        gathering = GatheringFeed(route, self._dispatcher, after, size=batch.size, within_s=batch.within_s)
+        return self._dispatcher.add(gathering)
 
     async def _run_route(self, engine: Engine) -> None:
         """A route that fails unexpectedly starts anew from its cursor; the others are not concerned."""

@@ -134,7 +134,10 @@ class Dispatcher:
 
     def feed(self, route: Route, after: int) -> Feed:
         """A feed of what comes after a position."""
-        feed = Feed(route, self, after)
+        return self.add(Feed(route, self, after))
+
+    def add(self, feed: Feed) -> Feed:
+        """Hands commits to this one, too."""
         self._feeds.append(feed)
         self._audiences.clear()
         return feed

@@ -21,6 +21,7 @@ from canonical.selection import Selection
 from config.mapping import Function
 from config.packages import PACKAGE
 from router.aggregating import Collected
+from router.batching import Batching
 from router.crosswalk import Crosswalk
 from router.grouping import COMPLETED, Aggregation
 from router.idempotency import idempotency_key
@@ -84,6 +85,7 @@ class Route(Struct, frozen=True, kw_only=True):
     function: Function | None = None
     split: Splitting | None = None
     aggregate: Aggregation | None = None
+    batch: Batching | None = None
     whole: bool = False
     target: Mapping[str, Any] = {}
     order: Literal["key", "none"] | None = None

@@ -35,7 +35,7 @@ SPEC = AdapterSpec(
     # A poll that was not committed is asked again from the committed cursor, with the same ids; a
     # webhook's sender repeats what it got no 2xx for. Both wait while we are slow.
     guarantees=Guarantees(redelivers=True, back_pressure=True, stable_ids=True),
-    traits=SinkTraits(ordered=False, max_batch=1, concurrency=16, lookup=True),
+    traits=SinkTraits(ordered=False, max_batch=1, concurrency=16, lookup=True, batches=True),
     example="""\
 adapters:
   mes:                                  # a source: asks every 30 s

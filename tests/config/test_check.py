@@ -91,6 +91,9 @@ def told(found: list[str], place: str, words: str) -> bool:
             "12:19",
             "map.a: integration.aggregate.completed has no data.order",
         ),
+        (DONE + TO + "batch: {size: 1}", "11:19", "batch.size: must be greater than or equal"),
+        (DONE + TO + "batch: {as: xml}", "11:17", "batch.as: must be 'array' or 'lines', not 'xml'"),
+        (DONE + TO + "batch: {}", "11:5", "batch: 'erp' ('probe') takes one document at a time; leave out"),
         (DONE + TO + "map: {a: item.code}", "11:18", "map.a: undeclared reference to 'item.code'"),
         (DONE + TO + "priority: urgent", "11:15", "priority: must be 'high', 'normal' or 'low', not"),
         (DONE + TO + "was: done", "11:10", "was: the route 'done' is still there"),
@@ -375,6 +378,11 @@ def test_a_route_collects_or_splits(checked: Checked) -> None:
     assert found.startswith("deployment.yaml:8:3: routes.done: split and aggregate are two routes")
     [found] = checked(route(DONE + TO + "mode: shadow\naggregate: {until: {within: 1h}}"))
     assert found.startswith("deployment.yaml:8:3: routes.done: a shadow delivers nothing")
+    for other in ("split: data.lots", "aggregate: {until: {within: 1h}}"):
+        [found] = checked(route(DONE + TO + f"batch: {{size: 5}}\n{other}"))
+        assert found.startswith(
+            "deployment.yaml:8:3: routes.done: batch goes with neither split nor aggregate"
+        )
 
 
 def test_a_time_zone_that_does_not_exist_is_told_at_its_place(checked: Checked) -> None:

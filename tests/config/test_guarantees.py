@@ -175,3 +175,25 @@ def test_what_is_required_and_cannot_be_kept_is_refused_at_its_place(written: Wr
         load(path, SECRET)
     assert check(written(hook(), erp(), more="    require: at_least_once\n"), SECRET) == []
     assert check(written(hook(), erp(LOOKUP), more=required), SECRET) == []
+
+
+def test_batches_are_not_the_same_after_a_kill(written: Written) -> None:
+    batch = "    batch: {size: 50}\n"
+    got = found(written(hook(), erp(LOOKUP), more=batch))
+    assert (got.level, got.order) == ("at_least_once", "key")
+    assert got.because[0].startswith("what was on its way in a batch when the hub was killed goes out again")
+    [refused] = check(written(hook(), erp(LOOKUP), more=batch + "    require: effectively_once\n"), SECRET)
+    assert "effectively_once cannot be kept, only at_least_once: what was on its way" in refused.message
+
+
+@pytest.mark.parametrize(
+    ("to", "more", "words"),
+    [
+        ("erp", "format: {kind: csv, columns: [{name: item}]}", "'csv' has no form for several documents"),
+        ("{adapter: erp, method: DELETE}", "order: key", "a DELETE has no body for the documents"),
+    ],
+)
+def test_a_batch_needs_a_body_of_json(written: Written, to: str, more: str, words: str) -> None:
+    found = check(written(hook(), erp(), to=to, more=f"    batch: {{}}\n    {more}\n"), SECRET)
+    assert [each.message for each in found if words in each.message], found
+    assert check(written(hook(), erp(), more="    batch: {as: lines}\n"), SECRET) == []

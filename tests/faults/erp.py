@@ -25,6 +25,10 @@ class Erp:
         self.mood: Mood = "well"
         self.refuses: set[str] = set()
         """Orders whose documents are answered 500."""
+        self.bad: set[str] = set()
+        """Orders for which a whole batch is answered 422."""
+        self.batches: list[list[str]] = []
+        """The orders of each batch that came, refused ones included."""
         self.asked_at_s: list[float] = []
         """When a document came while it throttled."""
         self.looked_up = 0
@@ -48,6 +52,16 @@ class Erp:
         self.ledger.note(body, request.headers["Idempotency-Key"])
         return web.json_response({"ok": True})
 
+    async def take_batch(self, request: web.Request) -> web.Response:
+        """POST /batches: all of it or nothing."""
+        bodies = await request.json()
+        self.batches.append([body["order"] for body in bodies])
+        if self.bad & set(self.batches[-1]):
+            return web.Response(status=422, text="one of them is wrong")
+        for body in bodies:
+            self.ledger.note(body, request.headers["Idempotency-Key"])
+        return web.json_response({"ok": True})
+
     async def look_up(self, request: web.Request) -> web.Response:
         """GET /receipts/KEY."""
         self.looked_up += 1
@@ -68,6 +82,7 @@ class Site:
             return
         app = web.Application()
         app.router.add_post("/orders", self._erp.take)
+        app.router.add_post("/batches", self._erp.take_batch)
         app.router.add_get("/receipts/{key}", self._erp.look_up)
         self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
         await self._runner.setup()

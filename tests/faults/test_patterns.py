@@ -1,4 +1,4 @@
-"""Kills while routes split and aggregate: each part, each group, arrives in order under its own key."""
+"""Kills while routes split, aggregate and batch: all arrives in order, parts and groups under their keys."""
 
 from __future__ import annotations
 
@@ -52,6 +52,15 @@ TOGETHER = """
     aggregate: {by: data.order, until: {count: 5, within: 1h}}
     map: {order: "data.group + ':' + data.items.map(i, i.quantity.value).join('-')", n: int(data.count)}
     to: {adapter: erp, path: orders}
+    retry: {first: 200ms, max: 1s}
+"""
+BATCH = """
+  bulk:
+    on: [production.order.created]
+    from: beginning
+    batch: {size: 8, within: 100ms}
+    map: {order: data.order, n: int(data.quantity.value)}
+    to: {adapter: erp, path: batches}
     retry: {first: 200ms, max: 1s}
 """
 LOTS = 6
@@ -137,3 +146,48 @@ async def test_01_to_04_groups_are_whole_and_delivered_once_whatever_is_killed(
         erp.ledger.settled(whole)
         at_rest(plant.folder, "groups")
         assert plant.hub.hits.read_text().count(point) == 2
+
+
+@pytest.mark.parametrize("point", ["engine.before_send", "engine.after_send", "engine.before_settle", ""])
+async def test_01_to_05_batches_lose_nothing_whatever_is_killed(
+    plant: Plant, free_port: Callable[[], int], point: str
+) -> None:
+    """Without a failpoint: SIGKILL in the middle. One document is refused, with all that is beside it."""
+    target = free_port()
+    sent = facts([f"o{number}" for number in range(5)], range(12))
+    poison: Fact = ("bad", 1)
+    sent.insert(20, poison)
+    plant.configure(ERP.format(host=LOOPBACK, port=target), BATCH)
+    async with erp_at(target) as (erp, _):
+        erp.bad = {"bad"}
+        posted = 0
+        for round_ in range(2):
+            await plant.hub.start(f"{point}:{3 + 2 * round_}" if point else None)
+            with contextlib.suppress(OSError, ClientError):
+                while posted < 30 + 15 * round_ or point:
+                    await plant.post([sent[posted]])
+                    posted += 1
+            if not point:
+                await plant.hub.kill9()
+            await eventually(lambda: plant.hub.dead, 60)
+        await plant.start()
+        await plant.post(sent[posted:])
+        others = [fact for fact in sent if fact != poison]
+        await eventually(lambda: erp.ledger.has(others), 60)
+        [letter] = await eventually(lambda: plant.items("/v1/dead-letters"), 60)
+        assert (letter["code"], letter["route"]) == ("http_422", "bulk")
+        assert ["bad"] in erp.batches
+        assert max(map(len, erp.batches)) > 1
+        found = erp.ledger.account(others)
+        assert (found["lost"], found["unexpected"], found["overtaken"]) == (0, 0, 0)
+        erp.bad = set()
+        status, answer = await plant.hub.ask("POST", f"/v1/dead-letters/{letter['id']}/retry", key=plant.key)
+        assert status in {200, 202}, answer
+        await eventually(lambda: erp.ledger.has(sent), 60)
+
+        async def clear() -> bool:
+            return not await plant.items("/v1/lanes")
+
+        await eventually(clear, 60)
+        await plant.stop()
+        at_rest(plant.folder, "bulk")

@@ -21,8 +21,9 @@ from canonical.spec import SinkTraits
 from deadletter import store as dead_letters
 from deadletter.entry import DeadLetter
 from router import aggregating, crosswalk, lanes, sequences, splitting
-from router.dispatch import Dispatcher
+from router.dispatch import Dispatcher, Feed
 from router.engine import Engine
+from router.gathering import GatheringFeed
 from router.journal import IngestBatch, Message
 from router.journal.sqlite import SQLiteJournal
 from router.lanekeeper import LaneKeeper
@@ -170,7 +171,7 @@ class Rig:
             compiled,
             sink=sink,
             traits=traits,
-            feed=self.dispatcher.feed(compiled, cursors.get(compiled.name, 0)),
+            feed=self._feed(compiled, cursors.get(compiled.name, 0)),
             journal=self.journal,
             crosswalk=lambda: self.crosswalk,
             keeper=LaneKeeper(compiled.name, self.journal, self.log),
@@ -182,6 +183,13 @@ class Rig:
         self.engines.append(engine)
         self._tasks.append(asyncio.create_task(engine.run()))
         return engine
+
+    def _feed(self, compiled: Route, after: int) -> Feed:
+        batch = compiled.batch
+        if batch is None:
+            return self.dispatcher.feed(compiled, after)
+        gathering = GatheringFeed(compiled, self.dispatcher, after, size=batch.size, within_s=batch.within_s)
+        return self.dispatcher.add(gathering)
 
     async def append(self, *events: Event) -> Sequence[Outcome]:
         return await self.journal.append(

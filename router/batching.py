@@ -1,0 +1,272 @@
+"""The sink of a route that batches: what the engine hands over goes out as one request of several documents.
+
+A refusal of the request does not say which of its documents is wrong. So a refused batch is halved until the
+culprit is alone; the others arrive, and only what has the culprit's key waits behind it. A batch whose answer
+is missing stays what it is: whichever of its members is tried again, the same members go out again under the
+same key, and the others count as delivered when their turn comes. After a kill nobody remembers it: its
+documents go out again in other batches, under other keys.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Iterator, Sequence
+from hashlib import blake2b
+from typing import Any, Literal, cast
+
+from msgspec import Struct, structs
+
+from canonical.errors import CrossplantError, PermanentError, TransientError, Unauthorized
+from canonical.ports import Accepted, Delivery, Failed, Lookup, NotTried, Sink, SinkOutcome, Unknown
+from canonical.spec import SinkTraits
+from router.ratelimit import Share
+from router.recoverability import blames_sink
+
+__all__ = ["BatchSink", "Batching", "fed"]
+
+_ROUNDS_S = 20.0
+"""After so long a call begins no further request, and the rest comes with the next one."""
+_PATIENCE_S = 30.0
+_REMEMBERED = 10_000
+"""Members known to have arrived, or in doubt; of older ones it is forgotten, and they are sent again."""
+_SILENT = Unknown(TransientError("the sink did not say what became of it", code="no_outcome"))
+_CLOUDEVENTS = "application/cloudevents+json"
+
+
+class Batching(Struct, frozen=True, kw_only=True):
+    """``batch:`` of a route. ``form``: a JSON array, or a document per line."""
+
+    size: int
+    within_s: float
+    form: Literal["array", "lines"] = "array"
+
+
+def fed(batching: Batching) -> SinkTraits:
+    """How the engine feeds it: in runs, one call at a time, which keeps the order of each key."""
+    return SinkTraits(ordered=True, max_batch=batching.size)
+
+
+class _Batch(Struct, frozen=True):
+    members: tuple[Delivery, ...]
+    whole: Delivery
+
+
+class _Call:
+    """What the engine handed over at once: batches to be sent, keys that were asked for, and what failed."""
+
+    def __init__(self, batches: deque[_Batch], asked: set[str]) -> None:
+        self.batches, self.asked = batches, asked
+        self.failed: dict[str, SinkOutcome] = {}
+        self.held: set[str] = set()
+
+    def fail(self, members: Sequence[Delivery], outcome: SinkOutcome) -> None:
+        """These did not arrive, so nothing of their keys may follow."""
+        self.failed |= {member.idempotency_key: outcome for member in members}
+        self.held |= {member.key for member in members}
+
+
+class BatchSink:
+    """A sink over another for one route. ``share``: its part in a limit, which counts requests."""
+
+    def __init__(
+        self, sink: Sink, route: str, batching: Batching, *, looks_up: bool, share: Share | None = None
+    ) -> None:
+        self._sink, self._route, self._batching = sink, route, batching
+        self._looks_up, self._share = looks_up, share
+        self._doubt: dict[str, _Batch] = {}
+        self._arrived: dict[str, tuple[bytes, Accepted]] = {}
+        self._ours = asyncio.Event()
+        if share is not None:
+            share.wake = self._ours.set
+
+    async def open(self) -> None:
+        """Nothing: who built the sink opens it."""
+
+    async def close(self) -> None:
+        """Nothing: who built the sink closes it."""
+
+    async def send(self, deliveries: Sequence[Delivery]) -> Sequence[SinkOutcome]:
+        """Sends them in as few requests as their targets allow; behind an outage none is tried."""
+        call = _Call(deque(self._batches(deliveries)), {each.idempotency_key for each in deliveries})
+        until = asyncio.get_running_loop().time() + _ROUNDS_S
+        while call.batches and asyncio.get_running_loop().time() < until:
+            batch = self._without(call.batches.popleft(), call.held)
+            if batch is None:
+                continue
+            if not await self._may() or not self._goes_on(call, batch, await self._exchange(batch)):
+                break
+        return [self._outcome(delivery, call.failed) for delivery in deliveries]
+
+    def _goes_on(self, call: _Call, batch: _Batch, outcome: SinkOutcome) -> bool:
+        """Notes what became of a batch; returns whether another may be tried after it."""
+        asked = [member for member in batch.members if member.idempotency_key in call.asked]
+        match outcome:
+            case Accepted():
+                return True
+            case NotTried():
+                return False
+            case Failed(error) if _divisible(error) and not self._doubted(batch):
+                if len(batch.members) > 1:
+                    call.batches.extendleft(reversed(self._halves(asked)))
+                    return True
+                call.fail(asked, outcome)
+                return not blames_sink(error)
+            case Failed(error) if not blames_sink(error):
+                call.fail(asked, outcome)
+            case Failed() | Unknown():  # the first is enough to decide by; the others keep their places
+                call.fail(asked[:1], outcome)
+        return False
+
+    def _outcome(self, delivery: Delivery, failed: dict[str, SinkOutcome]) -> SinkOutcome:
+        key = delivery.idempotency_key
+        if key in failed:
+            return failed[key]
+        return self._arrived.pop(key)[1] if self._has(delivery) else NotTried()
+
+    # ── what goes out together ───────────────────────────────────────────────────────────────────
+
+    def _batches(self, deliveries: Sequence[Delivery]) -> Iterator[_Batch]:
+        """In order; one in doubt as it was, with members that were not asked for. Not those that arrived."""
+        fresh: list[Delivery] = []
+        begun: set[str] = set()
+        for delivery in deliveries:
+            if self._has(delivery):
+                continue
+            doubtful = self._in_doubt(delivery)
+            if fresh and (doubtful is not None or not self._fits(delivery, fresh)):
+                yield self._batch(fresh)
+                fresh = []
+            if doubtful is None:
+                fresh.append(delivery)
+            elif doubtful.whole.idempotency_key not in begun:
+                begun.add(doubtful.whole.idempotency_key)
+                yield doubtful
+        if fresh:
+            yield self._batch(fresh)
+
+    def _fits(self, delivery: Delivery, others: Sequence[Delivery]) -> bool:
+        """Whether it goes to the same place, and there is room."""
+        return len(others) < self._batching.size and delivery.target == others[0].target
+
+    def _has(self, delivery: Delivery) -> bool:
+        found = self._arrived.get(delivery.idempotency_key)
+        return found is not None and found[0] == delivery.payload
+
+    def _in_doubt(self, delivery: Delivery) -> _Batch | None:
+        """The batch that may have brought it; not when it says something else by now: an edit, say."""
+        batch = self._doubt.get(delivery.idempotency_key)
+        if batch is None:
+            return None
+        own = next(one for one in batch.members if one.idempotency_key == delivery.idempotency_key)
+        return batch if own.payload == delivery.payload else None
+
+    def _batch(self, members: Sequence[Delivery]) -> _Batch:
+        return _Batch(tuple(members), _together(members, self._route, self._batching.form))
+
+    def _halves(self, members: Sequence[Delivery]) -> list[_Batch]:
+        middle = (len(members) + 1) // 2
+        return [self._batch(half) for half in (members[:middle], members[middle:]) if half]
+
+    def _without(self, batch: _Batch, held: set[str]) -> _Batch | None:
+        """What may go: nothing behind one of its key that failed. A batch in doubt went before that one."""
+        if not held or self._doubted(batch):
+            return batch
+        free = [member for member in batch.members if member.key not in held]
+        if len(free) == len(batch.members):
+            return batch
+        return self._batch(free) if free else None
+
+    # ── one request ──────────────────────────────────────────────────────────────────────────────
+
+    async def _exchange(self, batch: _Batch) -> SinkOutcome:
+        """The outcome of a batch. Whoever gives up waiting for it leaves it in doubt."""
+        before = self._doubted(batch)
+        if before and self._looks_up:
+            found = await cast(Lookup, self._sink).lookup(batch.whole)
+            if isinstance(found, Failed):
+                return Unknown(found.error)
+            if found is not None:
+                return self._settled(batch, found)
+        self._remember(self._doubt, {member.idempotency_key: batch for member in batch.members})
+        outcome = next(iter(await self._sink.send([batch.whole])), _SILENT)
+        if isinstance(outcome, Accepted):
+            return self._settled(batch, outcome)
+        if not isinstance(outcome, Unknown) and (not before or _answers(outcome)):
+            self._certain(batch)
+        return outcome
+
+    def _settled(self, batch: _Batch, outcome: Accepted) -> Accepted:
+        self._certain(batch)
+        self._remember(
+            self._arrived, {member.idempotency_key: (member.payload, outcome) for member in batch.members}
+        )
+        return outcome
+
+    def _doubted(self, batch: _Batch) -> bool:
+        return any(self._doubt.get(member.idempotency_key) is batch for member in batch.members)
+
+    def _certain(self, batch: _Batch) -> None:
+        for member in batch.members:
+            if self._doubt.get(member.idempotency_key) is batch:
+                del self._doubt[member.idempotency_key]
+
+    @staticmethod
+    def _remember(known: dict[str, Any], more: dict[str, Any]) -> None:
+        known |= more
+        while len(known) > _REMEMBERED:
+            del known[next(iter(known))]
+
+    async def _may(self) -> bool:
+        """Waits for the sink's limit, for a while."""
+        if self._share is None:
+            return True
+        try:
+            async with asyncio.timeout(_PATIENCE_S):
+                self._ours.clear()
+                while not self._share.room():
+                    await self._ours.wait()
+                    self._ours.clear()
+        except TimeoutError:
+            return False
+        self._share.took(1)
+        return True
+
+
+def _divisible(error: CrossplantError) -> bool:
+    """Whether one of the documents may be why: not for an outage, credentials, or a sink that wants time."""
+    if isinstance(error, TransientError):
+        return not error.outage and error.code != "http_429" and error.retry_after_s is None
+    return isinstance(error, PermanentError) and not isinstance(error, Unauthorized)
+
+
+def _answers(outcome: SinkOutcome) -> bool:
+    """Whether a refusal also says that the attempt before did not arrive. "Busy" may be just that attempt."""
+    if not isinstance(outcome, Failed) or not _divisible(outcome.error):
+        return False
+    return not (isinstance(outcome.error, TransientError) and outcome.error.busy)
+
+
+def _together(members: Sequence[Delivery], route: str, form: Literal["array", "lines"]) -> Delivery:
+    """One delivery of them all, under a key of theirs. What they do not share it does not carry."""
+    first = members[0]
+    payloads = [member.payload for member in members]
+    digest = blake2b("\0".join(member.idempotency_key for member in members).encode(), digest_size=13)
+    shared = {
+        name: value if all(getattr(member.event, name) == value for member in members) else None
+        for name in ("traceparent", "correlationid")
+        for value in [getattr(first.event, name)]
+    }
+    if form == "lines":
+        payload, content_type = b"".join(each + b"\n" for each in payloads), "application/x-ndjson"
+    else:
+        payload, content_type = b"[" + b",".join(payloads) + b"]", first.content_type
+        if content_type.startswith(_CLOUDEVENTS):
+            content_type = content_type.replace("cloudevents+", "cloudevents-batch+", 1)
+    return structs.replace(
+        first,
+        event=structs.replace(first.event, **shared),
+        payload=payload,
+        content_type=content_type,
+        idempotency_key=f"{route}:batch-{digest.hexdigest()}",
+    )
