@@ -46,8 +46,8 @@ async def load(
 ) -> Response:
     """What the file would add, change and retire, line by line, and what is in conflict: with another row's
     time, with a file of the deployment, with whose codes they are. Rows that it does not name stay. With
-    `apply` and the `hash` of the difference it takes effect, all of it or nothing; 409 when by now it would
-    be another, or has conflicts."""
+    `apply` and the `hash` of the difference it takes effect, all of it or nothing; 403 when it would change
+    codes that others keep, 409 when by now it would be another, or has conflicts."""
     hub = hub_of(request)
     wanted = await _rows(request)
 

@@ -181,9 +181,10 @@ class Crosswalks:
     ) -> tuple[Diff, int]:
         """Applies the difference that was shown, all or nothing; returns it and how many lanes were let go.
 
-        ``expected``: the hash of what was shown. Raises NotPossible when it is another by now, or has
-        conflicts.
+        ``expected``: the hash of what was shown. Raises NotSteward when it would change what others keep,
+        NotPossible when it is another by now, or has conflicts.
         """
+        await self._check_import(wanted, by)
         rule, now = self._rule(by, refuse), self._clock().timestamp()
 
         def work(transaction: Transaction) -> tuple[Diff, list[Row]]:
@@ -199,6 +200,16 @@ class Crosswalks:
 
         diff, kept = await self._store.write(work)
         return diff, await self._changed(kept)
+
+    async def _check_import(self, wanted: Sequence[CrosswalkRow], by: str) -> None:
+        """Whose rows would be changed; those that stay as they are may be anybody's."""
+        stewardship = self._stewardship()
+        others = [row for row in wanted if stewards.refusal(stewardship, row.domain, by)]
+        if not others:
+            return
+        diff = await self._store.read(lambda t: importing.diff(crosswalk.rows(t), others))
+        for change in diff.touched:
+            await self._check(change.after.domain, by, "crosswalk.import", change.after)
 
     def _rule(self, by: str, refuse: importing.Refuse) -> importing.Refuse:
         stewardship = self._stewardship()

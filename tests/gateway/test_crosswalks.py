@@ -388,9 +388,36 @@ async def test_conflicts_are_told_by_line_and_nothing_takes_effect(tmp_path: Pat
         assert "line 6 is about the same row" in told[7]
         assert "already means 'A-5' then (line 6)" in told[8]
         assert "no such row to retire" in told[9]
+        text = text.replace("uom,erp,,ST,H87,,,\n", "")
+        shown = (await sent(steward, text)).json()
         applied = await sent(steward, text, f"?apply=true&hash={shown['hash']}")
         assert applied.status_code == 409
         assert len((await steward.get("/v1/crosswalks")).json()["items"]) == 1
+
+
+async def test_an_import_of_codes_that_others_keep_is_403_with_an_audit_row(tmp_path: Path) -> None:
+    keepers = {"uom": {"keys": ["test 1"]}}
+    async with opened(tmp_path / "data", stewardship=keepers) as gate:
+        engineering = await gate.client("steward")
+        quality = await gate.client("steward", "viewer")
+        own = HEADER + "uom,erp,,ST,H87,,,\n"
+        shown = (await sent(quality, own)).json()
+        applied = await sent(quality, own, f"?apply=true&hash={shown['hash']}")
+        assert applied.status_code == 200, applied.text
+        for line in ("uom,erp,,ST,EA,,,\n", "uom,erp,,KG,KGM,,,draft\n", f"uom,erp,,ST,H87,,{MAY},retired\n"):
+            text = HEADER + "item,erp,,V-1,A-1,,,\n" + line
+            shown = (await sent(engineering, text)).json()
+            refused = await sent(engineering, text, f"?apply=true&hash={shown['hash']}")
+            assert (refused.status_code, refused.json()["code"]) == (403, "not_steward"), line
+        entries = await audit.page(gate.hub.journal, act="crosswalk.refused")
+        assert [(entry.actor, entry.subject) for entry in entries] == [("test 0", "crosswalks/uom")] * 3
+        assert {entry.details["act"] for entry in entries} == {"crosswalk.import"}
+        assert [row["value"] for row in (await quality.get("/v1/crosswalks")).json()["items"]] == ["ST"]
+        both = own + "item,erp,,V-1,A-1,,,\n"  # theirs stays as it is
+        shown = (await sent(engineering, both)).json()
+        assert shown["counts"]["unchanged"] == 1
+        applied = await sent(engineering, both, f"?apply=true&hash={shown['hash']}")
+        assert applied.status_code == 200, applied.text
 
 
 @pytest.mark.parametrize(
