@@ -28,6 +28,7 @@ __all__ = [
     "positions_after",
     "put",
     "remove",
+    "waiting",
 ]
 
 State = Literal["retrying", "parked", "dead", "waiting"]
@@ -120,6 +121,16 @@ def heads(transaction: Transaction, route: str, key: str, limit: int = 100) -> l
     rows = transaction.execute(
         f"SELECT {_LIST} FROM lanes WHERE route = ? AND key = ? ORDER BY position LIMIT ?",  # noqa: S608
         (route, key, limit),
+    )
+    return [_entry(row) for row in rows]
+
+
+def waiting(transaction: Transaction, route: str, key: str, *, after: int, limit: int) -> list[Entry]:
+    """The rows of a lane behind a position, in the order in which they will be delivered."""
+    rows = transaction.execute(
+        f"SELECT {_LIST} FROM lanes WHERE route = ? AND key = ? AND position > ? "  # noqa: S608 - names of ours
+        "ORDER BY position LIMIT ?",
+        (route, key, after, limit),
     )
     return [_entry(row) for row in rows]
 

@@ -21,6 +21,7 @@ from gateway.api.answers import (
     json,
     moment,
     page,
+    position_cursor,
     request_body,
 )
 from gateway.auth import OPERATE, READ, Principal, forbidden, hub_of, require
@@ -114,6 +115,53 @@ def _shown(lane: Lane) -> dict[str, Any]:
     }
 
 
+@api.get("/v1/lanes/waiting", summary="What waits in one lane, in its order")
+async def waiting(
+    request: Request,
+    principal: Annotated[Principal, Depends(require(READ))],
+    route: Annotated[str, Query(max_length=200, description="The route.")],
+    key: Annotated[str, Query(max_length=2000, description="The key, as `/v1/lanes` shows it.")],
+    limit: Limit = 100,
+    cursor: Cursor = None,
+) -> Response:
+    """The events of a blocked key on a route, the head first: once it is delivered, the others are in this
+    order. 404 when the key is not blocked there."""
+    after = position_cursor(cursor) or 0
+    store = hub_of(request).journal
+    heads, found = await store.read(
+        lambda t: (
+            kept.heads(t, route, key, 1),
+            kept.waiting(t, route, key, after=after, limit=limit + 1),
+        )
+    )
+    if not heads:
+        raise _free(route, key)
+    if not sees_lane(principal, heads[0]):
+        raise forbidden("the lane is of a plant or domain that is not the key's")
+    more, found = len(found) > limit, found[:limit]
+    items = [_waiting(row) for row in found if sees_lane(principal, row)]
+    return page(request, items, str(found[-1].position) if more else None)
+
+
+def _waiting(row: Entry) -> dict[str, Any]:
+    event = decode(row.event)
+    return {
+        "position": row.position,
+        "id": event.id,
+        "source": event.source,
+        "type": event.type,
+        "subject": event.subject,
+        "time": event.time,
+        "entered_at": moment(row.entered_at),
+        "state": row.state,
+        "dead_letter": row.dead_letter,
+    }
+
+
+def _free(route: str, key: str) -> Problem:
+    return Problem(404, "not_found", f"nothing with the key {key!r} is blocked on route {route!r}")
+
+
 @api.post("/v1/lanes/release", summary="Let a blocked key try again", openapi_extra=request_body(Release))
 async def release(request: Request, principal: Annotated[Principal, Depends(require(OPERATE))]) -> Response:
     """The head is tried now, whatever it waits for; when it is delivered, the others follow in order."""
@@ -121,9 +169,7 @@ async def release(request: Request, principal: Annotated[Principal, Depends(requ
     wanted = await body_as(request, Release)
     heads = await hub.journal.read(lambda t: kept.heads(t, wanted.route, wanted.key, 1))
     if not heads:
-        raise Problem(
-            404, "not_found", f"nothing with the key {wanted.key!r} is blocked on route {wanted.route!r}"
-        )
+        raise _free(wanted.route, wanted.key)
     if not sees_lane(principal, heads[0]):
         raise forbidden("the lane is of a plant or domain that is not the key's")
     waiting = await hub.lanes_release(wanted.route, wanted.key, by=principal.name)

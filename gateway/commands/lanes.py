@@ -62,6 +62,44 @@ def _waits_for(lane: Any) -> str:
     return str(lane.get("error") or "")
 
 
+@lanes.command(short_help="Shows what waits in one.")
+def show(
+    route: Annotated[str, typer.Argument(help="The route.", metavar="ROUTE")],
+    key: Annotated[str, typer.Argument(help="The key, as `lanes list` shows it.", metavar="KEY")],
+    limit: Annotated[int, typer.Option(min=1, help="So many at most.")] = 100,
+    *,
+    url: Url = DEFAULT_URL,
+    key_file: KeyFile = None,
+    as_json: AsJson = False,
+) -> None:
+    """Shows the events that wait in a lane, in the order in which they will be delivered, the head first.
+
+    \b
+    crossplant lanes show pick-lists AAC-100007
+    """
+    from gateway.commands.terminal import moment, show_json, show_table
+
+    wanted: dict[str, str | int | None] = {"route": route, "key": key, "limit": min(limit, 1000)}
+    found = list(ask(url, key_file).items("/v1/lanes/waiting", wanted, at_most=limit))
+    if as_json:
+        show_json(found)
+        return
+    show_table(
+        ("position", "type", "subject", "state", "since"),
+        [
+            (
+                one["position"],
+                one["type"],
+                one["subject"] or "",
+                one["state"],
+                moment(one.get("entered_at")),
+            )
+            for one in found
+        ],
+        none="nothing waits",
+    )
+
+
 @lanes.command(short_help="Lets a blocked key try again now.")
 def release(
     route: Annotated[str, typer.Argument(help="The route.", metavar="ROUTE")],

@@ -26,6 +26,7 @@ api = room()
 _LISTED: Final = 200
 _FRESH_S: Final = 1.0
 _Text = Annotated[str, Query(max_length=200)]
+_Key = Annotated[str, Query(max_length=2000)]
 
 
 @api.get("/lanes")
@@ -50,6 +51,31 @@ async def lanes(visitor: Looking, route: _Text = "", released: _Text = "") -> Re
     )
 
 
+@api.get("/lanes/waiting")
+async def waiting(visitor: Looking, route: _Text, key: _Key) -> Response:
+    """What waits in one lane, in its order."""
+    rows = await visitor.hub.journal.read(lambda t: kept.heads(t, route, key, _LISTED))
+    if not rows:
+        raise _free(route, key)
+    if not sees_lane(visitor.principal, rows[0]):
+        raise forbidden("the lane is of a plant or domain that is not the key's")
+    return page(
+        visitor,
+        "lane.html",
+        room="/lanes",
+        rows=[(row, decode(row.event)) for row in rows if sees_lane(visitor.principal, row)],
+        route=route,
+        key=key,
+        full=len(rows) >= _LISTED,
+        most=_LISTED,
+    )
+
+
+def _free(route: str, key: str) -> Problem:
+    text = f"nothing with the key {key!r} is blocked on route {route!r} any more"
+    return Problem(404, "not_found", text)
+
+
 @api.post("/lanes/release")
 async def release(visitor: Acting) -> Response:
     """Lets a blocked key try again."""
@@ -57,9 +83,7 @@ async def release(visitor: Acting) -> Response:
     route, key = visitor.fields.get("route", ""), visitor.fields.get("key", "")
     heads = await visitor.hub.journal.read(lambda t: kept.heads(t, route, key, 1))
     if not heads:
-        raise Problem(
-            404, "not_found", f"nothing with the key {key!r} is blocked on route {route!r} any more"
-        )
+        raise _free(route, key)
     if not sees_lane(visitor.principal, heads[0]):
         raise forbidden("the lane is of a plant or domain that is not the key's")
     await visitor.hub.lanes_release(route, key, by=visitor.principal.name)

@@ -67,6 +67,7 @@ async def test_axe_finds_no_fault_in_any_room(
         "/codes/rows",
         "/codes/rows/1",
         "/lanes",
+        f"/lanes/waiting?route={unmapped['route']}&key={unmapped['key']}",
         "/service-levels",
         "/adapters",
         "/routes",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from html import unescape
 
 import httpx
 import pytest
@@ -235,9 +236,15 @@ async def test_a_blocked_lane_is_let_go(site: Site) -> None:
     visitor = await site.visitor("operator")
     lanes = await page(visitor, "/lanes")
     assert "DN-1001" in lanes
+    (within,) = re.findall(r'href="(/lanes/waiting[^"]*)"', lanes)
+    inside = await page(visitor, unescape(within))
+    assert "What waits with D:asn:DN-1001 on asn-to-erp" in inside
+    assert inside.count("<tr data-row>") == 1
     data = {"csrf": csrf_of(lanes), "route": "asn-to-erp", "key": "D:asn:DN-1001"}
     answer = await visitor.post("/lanes/release", data=data)
     assert answer.status_code == 303, answer.text
+    free = await visitor.get("/lanes/waiting?route=asn-to-erp&key=none")
+    assert free.status_code == 404
     gone = await visitor.post("/lanes/release", data={**data, "key": "no such key"})
     assert gone.status_code == 404
     assert "is blocked on route" in gone.text

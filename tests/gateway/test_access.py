@@ -100,6 +100,7 @@ CALLS: list[tuple[str, str, Any, set[str]]] = [
     ("GET", "/v1/dead-letters/retries", None, READERS),
     ("GET", "/v1/exceptions", None, READERS),
     ("GET", "/v1/lanes", None, READERS),
+    ("GET", "/v1/lanes/waiting?route=x&key=y", None, READERS),
     ("GET", "/v1/crosswalks", None, READERS),
     ("GET", "/v1/adapters", None, READERS),
     ("GET", "/v1/routes", None, READERS),

@@ -34,6 +34,7 @@ COMMANDS = [
     ("dead-letters", "retry"),
     ("dead-letters", "discard"),
     ("lanes", "release"),
+    ("lanes", "show"),
     ("routes", "list"),
     ("crosswalks", "list"),
     ("crosswalks", "add"),

@@ -298,6 +298,9 @@ def test_lanes_say_what_they_wait_for_and_a_new_row_lets_them_go(running: Runnin
     out = until(running, "lanes", "list", shows="4712")
     assert "item 'PUMP-9' of erp" in out
     (lane,) = [one for one in running.cli("lanes", "list", "--json").json() if one["state"] == "parked"]
+    rows = running.cli("lanes", "show", lane["route"], lane["key"], "--json").json()
+    assert [(row["position"], row["state"]) for row in rows] == [(lane["position"], "parked")]
+    assert str(lane["position"]) in running.cli("lanes", "show", lane["route"], lane["key"]).out
     assert running.cli("lanes", "release", lane["route"], lane["key"]).code == 0
     added = running.cli("crosswalks", "add", "item", "erp", "40009", "PUMP-9")
     assert added.code == 0, added.err

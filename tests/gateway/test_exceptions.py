@@ -223,6 +223,29 @@ async def test_lanes_page_in_order_and_say_what_is_missing(gate: Gate) -> None:
         assert (await client.get(f"/v1/lanes?cursor={cursor}")).status_code == 422
 
 
+async def test_what_waits_in_a_lane_is_listed_in_its_order(gate: Gate) -> None:
+    same = {"partitionkey": "O:O-1"}
+    await blocked(
+        gate, event(1), event(2, **same), event(3), event(4, **same), event(5, **same, plantid="brno")
+    )
+    client = await gate.client("viewer")
+    url, seen = "/v1/lanes/waiting?route=orders&key=O:O-1&limit=3", []
+    while url:
+        answer = await client.get(url)
+        seen += answer.json()["items"]
+        url = answer.links["next"]["url"] if "next" in answer.links else ""
+    assert [(row["id"], row["state"]) for row in seen] == [
+        ("000001", "parked"),
+        *((f"{number:06d}", "waiting") for number in (2, 4, 5)),
+    ]
+    own = await gate.client("viewer", plants=["aachen"])
+    rows = (await own.get("/v1/lanes/waiting?route=orders&key=O:O-1")).json()["items"]
+    assert [row["position"] for row in rows] == [1, 2, 4]
+    other = await gate.client("viewer", plants=["brno"])
+    assert (await other.get("/v1/lanes/waiting?route=orders&key=O:O-1")).status_code == 403
+    assert (await client.get("/v1/lanes/waiting?route=orders&key=O:O-9")).status_code == 404
+
+
 async def test_lanes_of_others_are_neither_seen_nor_released(gate: Gate) -> None:
     await blocked(gate, event(1), event(2, plantid="brno"), event(3, plantid=None))
     for limits, seen in (
