@@ -105,11 +105,13 @@ async def test_bundle_that_rotted_on_the_hub_is_told_and_does_not_stop_the_backu
 
 async def test_backup_is_whole_while_ingest_retention_and_quarantine_go_on(tmp_path: Path) -> None:
     """What was recorded before it and not removed is in it, without a gap, and what the disk changed too."""
-    async with journal_at(tmp_path / "hub") as journal:
+    async with journal_at(tmp_path / "hub", size_bytes=30_000_000) as journal:
         for number in range(100):
             await journal.append(bulky("first", number))
     with closing(apsw.Connection(str(tmp_path / "hub" / "journal.db"))) as connection:
         connection.execute("UPDATE bundles SET hash = zeroblob(16) WHERE first = 451")
+    async with journal_at(tmp_path / "hub", size_bytes=30_000_000) as journal:
+        await journal.events(450)  # found, and spared from now on
     async with journal_at(tmp_path / "hub") as journal:
         stopping = asyncio.Event()
 
@@ -120,7 +122,6 @@ async def test_backup_is_whole_while_ingest_retention_and_quarantine_go_on(tmp_p
                 await journal.append(bulky(name, number))
                 journal.settle(Settlement(route="fast", position=journal.head))
 
-        await journal.events(450)
         sources = [asyncio.create_task(source(f"s{number}")) for number in range(3)]
         await eventually(lambda: journal.head > 1500)
         before = journal.head
@@ -142,10 +143,10 @@ async def test_backup_is_whole_while_ingest_retention_and_quarantine_go_on(tmp_p
 
 
 @asynccontextmanager
-async def journal_at(folder: Path) -> AsyncIterator[SQLiteJournal]:
-    """Three megabytes at the most."""
+async def journal_at(folder: Path, size_bytes: int = 3_000_000) -> AsyncIterator[SQLiteJournal]:
+    """Kept within a size."""
     journal = SQLiteJournal(
-        folder, tables=TABLES, retention=Retention(size_bytes=3_000_000), damaged=unreadable.record
+        folder, tables=TABLES, retention=Retention(size_bytes=size_bytes), damaged=unreadable.record
     )
     await journal.open()
     try:
