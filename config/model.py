@@ -105,6 +105,11 @@ class Journal(Part):
     retain_size: Size = Field(
         20_000_000_000, gt=0, description="How much is kept; when it is full, sources have to wait."
     )
+    claim_over: Size = Field(
+        1_000_000,
+        ge=100_000,
+        description="Raw messages over this size lie in files beside the journal (claim check).",
+    )
 
 
 class Plant(Part):

@@ -2,7 +2,8 @@
 
 A backup is one tar file: consistent copies of the databases, the other files, and at its end
 ``manifest.json`` with the size and SHA-256 of each. What is made from the journal again
-(``search.db``) is left out. The journal is copied last, so that nothing in the backup is ahead of it.
+(``search.db``) is left out. The journal is copied after the others, so that nothing in the backup is ahead
+of it; only the large messages that it refers to come after it, and none of them is removed meanwhile.
 """
 
 from __future__ import annotations
@@ -56,8 +57,8 @@ class Part(Struct, frozen=True, kw_only=True):
 class Manifest(Struct, frozen=True, kw_only=True):
     """What a backup holds. ``head``: the journal's newest position; what came later is not in it.
 
-    ``damaged``: (first, last) positions of bundles whose content does not fit their hash; they are in the
-    backup as they were on the hub's disk.
+    ``damaged``: (first, last) positions of bundles whose content, or that of a large message of theirs, does
+    not fit its hash; they are in the backup as they were on the hub's disk.
     """
 
     format: int
@@ -98,9 +99,12 @@ def back_up(data_dir: Path, target: Path, *, progress: Progress = lambda _what, 
 
 
 def _write(data_dir: Path, file: IO[bytes], scratch: Path, progress: Progress) -> Manifest:
+    from router.journal.claimcheck import claimed, held
+
     parts: list[Part] = []
     head, damaged = 0, list[tuple[int, int]]()
-    with tarfile.open(fileobj=file, mode="w", format=tarfile.PAX_FORMAT) as archive:
+    large: dict[str, list[tuple[int, int]]] = {}
+    with held(data_dir), tarfile.open(fileobj=file, mode="w", format=tarfile.PAX_FORMAT) as archive:
         for path in _files(data_dir):
             name = str(path.relative_to(data_dir))
             source = path
@@ -109,19 +113,19 @@ def _write(data_dir: Path, file: IO[bytes], scratch: Path, progress: Progress) -
                 _copy_database(path, source, lambda done, name=name: progress(name, done))  # type: ignore[misc]
             if name == _JOURNAL:
                 head, damaged = _looked_at(source, progress)
-            part = Part(path=name, size_bytes=source.stat().st_size, sha256=_sha256(source))
-            archive.add(source, arcname=name, recursive=False)
-            parts.append(part)
+                large = claimed(source)
+            parts.append(_add(archive, source, name))
             if source != path:
                 source.unlink()
             progress(name, 1.0)
+        added, broken = _add_large(archive, data_dir, large, progress)
         manifest = Manifest(
             format=_FORMAT,
             crossplant=version("crossplant"),
             made_at=datetime.now(UTC),
             head=head,
-            parts=parts,
-            damaged=damaged,
+            parts=parts + added,
+            damaged=sorted({*damaged, *broken}),
         )
         text = scratch / _MANIFEST
         text.write_bytes(msgspec.json.format(msgspec.json.encode(manifest)))
@@ -129,10 +133,37 @@ def _write(data_dir: Path, file: IO[bytes], scratch: Path, progress: Progress) -
     return manifest
 
 
+def _add(archive: tarfile.TarFile, source: Path, name: str) -> Part:
+    part = Part(path=name, size_bytes=source.stat().st_size, sha256=_sha256(source))
+    archive.add(source, arcname=name, recursive=False)
+    return part
+
+
+def _add_large(
+    archive: tarfile.TarFile, data_dir: Path, large: dict[str, list[tuple[int, int]]], progress: Progress
+) -> tuple[list[Part], set[tuple[int, int]]]:
+    """The files of large messages that the journal's copy refers to, and whose bundles miss theirs."""
+    from router.journal.claimcheck import FOLDER
+
+    parts: list[Part] = []
+    broken: set[tuple[int, int]] = set()
+    for number, (digest, bundles) in enumerate(large.items()):
+        path = data_dir / FOLDER / digest
+        if path.is_file():
+            parts.append(_add(archive, path, f"{FOLDER}/{digest}"))
+        if not parts or parts[-1].sha256 != digest:  # damaged, or not there at all
+            broken.update(bundles)
+        progress("large messages", (number + 1) / len(large))
+    return parts, broken
+
+
 def _files(data_dir: Path) -> Iterator[Path]:
-    """Everything that belongs in a backup, the journal last."""
+    """Everything that belongs in a backup but large messages, the journal last."""
+    from router.journal.claimcheck import FOLDER
+
     for path in sorted(data_dir.rglob("*")):
         left_out = path.name in _LEFT_OUT or path.name.endswith(_SIDE_FILES) or path.name == _JOURNAL
+        left_out = left_out or path.parent == data_dir / FOLDER
         if path.is_file() and not path.is_symlink() and not left_out:
             yield path
     yield data_dir / _JOURNAL

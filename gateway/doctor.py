@@ -165,7 +165,7 @@ def _kind_of(path: Path, mounts: str) -> str:
 
 def _room(data: Path, deployment: Deployment | None) -> Finding:
     free = shutil.disk_usage(data).free
-    held = sum(file.stat().st_size for file in data.glob("*.db*"))
+    held = sum(file.stat().st_size for part in ("*.db*", "claims/*") for file in data.glob(part))
     detail = f"{_size(free)} free, {_size(held)} in use"
     if free < _LEAST_BYTES:
         remedy = "make room: a full disk stops all acknowledgements until there is some"

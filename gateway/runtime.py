@@ -130,6 +130,7 @@ class Hub:
                 ),
                 before=_before_retention,
             ),
+            claim_over_bytes=settings.claim_over,
             damaged=self._damaged,
         )
         self.search = Search(self.data_dir, self.log)

@@ -1,13 +1,14 @@
 """A bundle: one commit's events and raw messages as a row, with a header and a hash.
 
 Events are NDJSON in the CloudEvents JSON format, so that the journal can be read without us. Raw
-messages are MessagePack, since bodies are arbitrary bytes.
+messages are MessagePack, since bodies are arbitrary bytes; large ones lie elsewhere (``claimcheck``).
 """
 
 from __future__ import annotations
 
+import sys
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from hashlib import blake2b, sha256
 from typing import Protocol
 from zlib import crc32
@@ -17,11 +18,13 @@ import msgspec
 from canonical.event import Event, decode_lines, encode_lines
 from canonical.ports import RawMessage, Recorded
 from router.journal import Header, JournalCorrupt
+from router.journal.claimcheck import Kept
 
 __all__ = ["FORMAT", "Row", "events_of", "header_for", "header_of", "pack", "raws_of"]
 
-FORMAT = 2
-"""1 was hashed with BLAKE2b; 2 is with SHA-256, for which processors have instructions. Else alike."""
+FORMAT = 3
+"""1 was hashed with BLAKE2b; 2 is with SHA-256, for which processors have instructions; in 3 the
+body of a raw message may be a claim check. Else alike."""
 
 HASH_BYTES = 16
 
@@ -39,13 +42,25 @@ class _Hash(Protocol):
 
 
 _encoder = msgspec.msgpack.Encoder()
-_raws = msgspec.msgpack.Decoder(list[RawMessage])
+_raws = msgspec.msgpack.Decoder(list[Kept])
 
 
-def pack(first: int, events: Sequence[Event], raws: Sequence[RawMessage]) -> Row:
-    """The row of events that take the positions from ``first`` on, without a gap."""
+def pack(
+    first: int,
+    events: Sequence[Event],
+    raws: Sequence[RawMessage],
+    *,
+    large_from: int = sys.maxsize,
+    check_in: Callable[[Sequence[RawMessage]], Sequence[RawMessage | Kept]] = lambda raws: raws,
+) -> Row:
+    """The row of events that take the positions from ``first`` on, without a gap.
+
+    Raws that take more than ``large_from`` bytes together are shown to ``check_in`` first.
+    """
     header = msgspec.json.encode(header_for(events, raws))
     lines, bodies = encode_lines(events), _encoder.encode(raws)
+    if len(bodies) > large_from:
+        bodies = _encoder.encode(check_in(raws))
     row = (first, first + len(events) - 1, header, lines, bodies)
     return *row, _hash(row, sha256())
 
@@ -97,7 +112,7 @@ def events_of(row: Row) -> list[Recorded]:
     return [Recorded(position, event) for position, event in enumerate(decode_lines(row[3]), start=row[0])]
 
 
-def raws_of(row: Row) -> list[RawMessage]:
+def raws_of(row: Row) -> list[Kept]:
     """The raw messages, in the order in which they came. Raises JournalCorrupt."""
     _verify(row)
     return _raws.decode(row[4])

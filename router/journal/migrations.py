@@ -33,7 +33,10 @@ def _nothing(connection: apsw.Connection) -> None:
     """For a version that only adds tables which the one before would have to look into."""
 
 
-STEPS: Final[tuple[Step, ...]] = (Step(to=2, what="identities in runs, identity_runs_<n>", run=_nothing),)
+STEPS: Final[tuple[Step, ...]] = (
+    Step(to=2, what="identities in runs, identity_runs_<n>", run=_nothing),
+    Step(to=3, what="large raw bodies beside the journal, claim_checks", run=_nothing),
+)
 
 
 def migrate(connection: apsw.Connection, found: int, steps: Sequence[Step] = STEPS) -> int:

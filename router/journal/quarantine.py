@@ -43,5 +43,6 @@ def put(transaction: Transaction, error: JournalCorrupt) -> Damage | None:
 
 def release(transaction: Transaction, first: int) -> None:
     """Gives the bundle up, bytes and all."""
+    transaction.execute("DELETE FROM claim_checks WHERE first = ?", (first,))
     transaction.execute("DELETE FROM bundles WHERE first = ?", (first,))
     transaction.execute("DELETE FROM quarantine WHERE first = ?", (first,))

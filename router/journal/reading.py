@@ -15,6 +15,7 @@ import apsw
 from canonical.ports import RawMessage, Recorded, Transaction
 from router.journal import Header, JournalCorrupt
 from router.journal.bundle import Row, events_of, header_of, raws_of
+from router.journal.claimcheck import Claims
 from router.journal.writer import Statements
 
 __all__ = ["COLUMNS", "Snapshots", "events", "headers", "history", "raw"]
@@ -111,7 +112,7 @@ def headers(transaction: Transaction, after: int) -> list[Header]:
     return found
 
 
-def raw(transaction: Transaction, position: int) -> RawMessage | None:
+def raw(transaction: Transaction, position: int, claims: Claims) -> RawMessage | None:
     """See ``Journal.raw``."""
     rows = transaction.execute(
         "SELECT first, last FROM bundles WHERE first <= ? ORDER BY first DESC LIMIT 1", (position,)
@@ -120,10 +121,11 @@ def raw(transaction: Transaction, position: int) -> RawMessage | None:
         return None
     row = _row(transaction, *rows[0])
     event = events_of(row)[position - row[0]].event
-    return next((message for message in raws_of(row) if message.id == event.srcmsgid), None)
+    found = next((kept for kept in raws_of(row) if kept.id == event.srcmsgid), None)
+    return claims.message(found, row[0], row[1]) if found is not None else None
 
 
-def history(transaction: Transaction, adapter: str, limit: int) -> Sequence[RawMessage]:
+def history(transaction: Transaction, adapter: str, limit: int, claims: Claims) -> Sequence[RawMessage]:
     """See ``Journal.history``; bounded in bytes, too, since it is held in memory."""
     found: list[RawMessage] = []
     size_bytes = 0
@@ -133,8 +135,8 @@ def history(transaction: Transaction, adapter: str, limit: int) -> Sequence[RawM
     for first, last, header in newest:
         with contextlib.suppress(JournalCorrupt):  # what the disk changed is no history
             if adapter in header_of(first, last, header).adapters:
-                messages = raws_of(_row(transaction, first, last))
-                mine = [message for message in messages if message.adapter == adapter]
+                kept = raws_of(_row(transaction, first, last))
+                mine = [claims.message(each, first, last) for each in kept if each.adapter == adapter]
                 found[:0] = mine
                 size_bytes += sum(len(message.body) for message in mine)
         if len(found) >= limit or size_bytes > _LARGEST_HISTORY_BYTES:

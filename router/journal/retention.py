@@ -56,18 +56,20 @@ class Retention:
         too_old = time.time() - self.retain_s
         over = self._used(transaction) > self.size_bytes * _FULL_FROM
         found = transaction.execute(
-            "SELECT first, last, length(events) + length(raws) FROM bundles "
+            "SELECT first, last, length(events) + length(raws) + coalesce("
+            "(SELECT sum(size_bytes) FROM claim_checks AS c WHERE c.first = bundles.first), 0) FROM bundles "
             "WHERE last <= ? AND (? OR committed_at < ?) "
             "AND first NOT IN (SELECT first FROM quarantine) ORDER BY first LIMIT ?",
             (horizon, over, too_old, _BUNDLES_AT_ONCE),
         )
         rows = _first_of(found)
         if rows:
-            transaction.execute(
-                "DELETE FROM bundles WHERE first BETWEEN ? AND ? "
-                "AND first NOT IN (SELECT first FROM quarantine)",
-                (rows[0][0], rows[-1][0]),
-            )
+            for table in ("bundles", "claim_checks"):
+                transaction.execute(
+                    f"DELETE FROM {table} WHERE first BETWEEN ? AND ? "
+                    "AND first NOT IN (SELECT first FROM quarantine)",
+                    (rows[0][0], rows[-1][0]),
+                )
             self._forget_deliveries(transaction, rows[-1][1])
         more = len(rows) < len(found) or len(found) == _BUNDLES_AT_ONCE
         return Swept(room=not over or self._used(transaction) <= self.size_bytes, more=more)
@@ -93,7 +95,10 @@ class Retention:
             int(transaction.execute(f"PRAGMA {name}")[0][0])
             for name in ("page_count", "freelist_count", "page_size")
         )
-        return (pages - free) * size
+        [(beside,)] = transaction.execute(
+            "SELECT coalesce(sum(size_bytes), 0) FROM (SELECT DISTINCT sha256, size_bytes FROM claim_checks)"
+        )
+        return (pages - free) * size + int(beside)
 
 
 def _first_of(rows: Sequence[tuple[Any, ...]]) -> Sequence[tuple[Any, ...]]:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import apsw
 
 from canonical.errors import ConfigError
+from router.journal.claimcheck import TABLES as CLAIM_CHECKS
 from router.journal.ledger import LEDGERS
 from router.journal.migrations import STEPS, Step, columns_of, migrate
 from router.journal.quarantine import TABLE as QUARANTINE
@@ -41,6 +42,7 @@ _TABLES = (
         id INTEGER PRIMARY KEY, route TEXT NOT NULL, first INTEGER NOT NULL, last INTEGER NOT NULL,
         at REAL NOT NULL, detail BLOB NOT NULL)""",
     "CREATE INDEX IF NOT EXISTS deliveries_by_route ON deliveries (route, first, last)",
+    *CLAIM_CHECKS,
     *LEDGERS,
     QUARANTINE,
 )

@@ -21,6 +21,7 @@ from canonical.ports import Outcome, RawMessage, Recorded, Transaction
 from router.journal import Header, IngestBatch, JournalCorrupt, Settlement, StorageError, quarantine, reading
 from router.journal.bundle import pack
 from router.journal.checkpoints import Checkpoints
+from router.journal.claimcheck import ClaimCorrupt, Claims, Kept
 from router.journal.identities import Identities
 from router.journal.ledger import Hearing
 from router.journal.quarantine import Damage
@@ -72,10 +73,12 @@ class SQLiteJournal:
         tables: Sequence[str] = (),
         window_s: float = 7 * 86400.0,
         retention: Retention | None = None,
+        claim_over_bytes: int = 1_000_000,
         damaged: Callable[[Transaction, Damage], object] = lambda _transaction, _damage: None,
     ) -> None:
         """``tables``: CREATE statements of those who use the store. ``window_s``: how long identities
-        are remembered at least. ``damaged`` records a bundle that the disk changed, in the transaction that
+        are remembered at least. ``claim_over_bytes``: raw bodies that are larger lie beside the journal.
+        ``damaged`` records a bundle that the disk changed, in the transaction that
         takes it out of the readers' way."""
         self.path = folder / "journal.db"
         self._folder, self._tables, self._window_s = folder, tables, window_s
@@ -87,6 +90,7 @@ class SQLiteJournal:
         self._timer: asyncio.TimerHandle | None = None
         self._new: list[Event] = []
         self._raws: list[RawMessage] = []
+        self._claims = Claims(folder, claim_over_bytes)
         self._head = 0
         self._recent = Recent()
         self._undone = False
@@ -109,6 +113,7 @@ class SQLiteJournal:
         except OSError as error:
             raise _unusable(self._folder, error) from error
         try:
+            self._claims.open()
             self._connection = apsw.Connection(str(self.path))
             self.path.chmod(0o600)
             self._connection.set_busy_timeout(5000)
@@ -211,6 +216,10 @@ class SQLiteJournal:
         async with self._sweeping:
             while await self._sweep_once():  # noqa: ASYNC110 - a pause, nothing is waited for
                 await asyncio.sleep(_BREATH_S)
+            left: Sequence[str] = await self.read(self._claims.unclaimed)
+            while left:
+                left = await self.write(lambda _, names=left: self._claims.remove(names, self.path))  # type: ignore[misc]
+                await asyncio.sleep(_BREATH_S)
 
     async def _sweep_once(self) -> bool:
         """One small transaction, which appends may share; returns whether there is more to remove."""
@@ -297,7 +306,13 @@ class SQLiteJournal:
                     )
         if not self._new:
             return [], 0
-        row = pack(self._next, self._new, self._raws)
+        row = pack(
+            self._next,
+            self._new,
+            self._raws,
+            large_from=self._claims.over_bytes,
+            check_in=lambda raws: self._check_in(transaction, raws),
+        )
         self._grow(len(row[3]) + len(row[4]))
         transaction.execute(
             f"INSERT INTO bundles ({reading.COLUMNS}, committed_at) VALUES (?,?,?,?,?,?,?)", (*row, now)
@@ -306,6 +321,16 @@ class SQLiteJournal:
         self._next += len(self._new)
         transaction.execute("UPDATE meta SET value = ? WHERE key = 'next_position'", (str(self._next),))
         return recorded, len(row[3])
+
+    def _check_in(self, transaction: Transaction, raws: Sequence[RawMessage]) -> Sequence[RawMessage | Kept]:
+        """Large bodies go to files of their own, and are there before the commit that refers to them."""
+        kept, checks = self._claims.check_in(raws)
+        for check in checks:
+            transaction.execute(
+                "INSERT INTO claim_checks VALUES (?, ?, ?)", (self._next, check.sha256, check.size_bytes)
+            )
+            self._grow(check.size_bytes)
+        return kept
 
     def _rolled_back(self) -> None:
         self._undone = True
@@ -351,10 +376,16 @@ class SQLiteJournal:
         return await self.read(lambda transaction: reading.headers(transaction, after))
 
     async def raw(self, position: int) -> RawMessage | None:
-        return await self.read(lambda transaction: reading.raw(transaction, position))
+        def work(transaction: Transaction) -> RawMessage | None:
+            return reading.raw(transaction, position, self._claims)
+
+        try:
+            return await self.read(work)
+        except ClaimCorrupt:  # or retention has removed bundle and file while they were read
+            return await self.read(work)
 
     async def history(self, adapter: str, limit: int) -> Sequence[RawMessage]:
-        return await self.read(lambda transaction: reading.history(transaction, adapter, limit))
+        return await self.read(lambda transaction: reading.history(transaction, adapter, limit, self._claims))
 
     async def position_of(self, source: str, identifier: str) -> int | None:
         """The position of the event (source, id) while it is within the identity window."""

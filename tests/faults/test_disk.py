@@ -142,6 +142,27 @@ async def _until_refused(plant: Plant) -> tuple[int, list[Fact]]:
     raise AssertionError("the disk was not full")
 
 
+@pytest.mark.requires_server("mount")
+async def test_16_a_full_disk_takes_no_large_message_until_there_is_room(
+    plant: Plant, free_port: Callable[[], int], mounted: Callable[[int, bool], Disk]
+) -> None:
+    """One that would lie in a file of its own."""
+    disk, fact = mounted(48, False), ("large", 0)
+    body = {**body_of(fact), "text": "x" * 1_010_000}
+    async with running(plant, free_port()) as (erp, _):
+        hog, claims = disk.mount / "hog", disk.mount / "claims"
+        await asyncio.to_thread(_fill, hog)
+        status, answer = await plant.hub.ask("POST", "/v1/webhooks/hook", key=SECRET, body=body)
+        assert (status, "a large message could not be written" in answer["detail"]) == (503, True)
+        assert list(claims.iterdir()) == []
+        hog.unlink()
+        await eventually(lambda: well(plant), 30)
+        assert (await plant.hub.ask("POST", "/v1/webhooks/hook", key=SECRET, body=body))[0] == 202
+        [file] = claims.iterdir()
+        assert file.stat().st_size > 1_010_000
+        await finish(plant, erp, [fact])
+
+
 # ── 17 ───────────────────────────────────────────────────────────────────────────────────────────
 
 

@@ -163,6 +163,63 @@ def bulky(source: str, number: int) -> IngestBatch:
     return IngestBatch(adapter="hub", messages=[notice_message(each) for each in events])
 
 
+async def test_large_messages_are_in_the_backup_whole_while_they_come_and_go(tmp_path: Path) -> None:
+    """Each one lies in a file of its own; retention removes them all the time, but none while it is made."""
+    async with journal_at(tmp_path / "hub", size_bytes=8_000_000) as journal:
+        stopping = asyncio.Event()
+
+        async def source(name: str) -> None:
+            number = 0
+            while not stopping.is_set():
+                number += 1
+                await journal.append(large(name, number))
+                journal.settle(Settlement(route="fast", position=journal.head))
+
+        sources = [asyncio.create_task(source(f"s{number}")) for number in range(2)]
+        await eventually(lambda: journal.head > 30)
+        made = await asyncio.to_thread(back_up, tmp_path / "hub", tmp_path / "hub.tar")
+        stopping.set()
+        await asyncio.gather(*sources)
+    assert made.damaged == []
+    await asyncio.to_thread(restore, tmp_path / "hub.tar", tmp_path / "new")
+    async with journal_at(tmp_path / "new", size_bytes=100_000_000) as again:
+        found, _ = await again.events(0)
+        assert found[-1].position == made.head
+        for item in found:
+            raw = await again.raw(item.position)
+            assert raw is not None
+            assert raw.body == large(*item.event.id.split("#")).messages[0].raw.body
+        assert len(list((tmp_path / "new" / "claims").iterdir())) == len(found)
+
+
+def large(source: str, number: int | str) -> IngestBatch:
+    """One message of more than a megabyte."""
+    identity = f"{source}#{number}"
+    taken = notice_message(structs.replace(event(1), id=identity, srcmsgid=identity))
+    body = f"{source} {number} ".encode().ljust(1_200_000, b".")
+    return IngestBatch(
+        adapter="hub", messages=[structs.replace(taken, raw=structs.replace(taken.raw, body=body))]
+    )
+
+
+@pytest.mark.parametrize("harm", ["rot", "remove"])
+async def test_a_large_message_that_the_disk_lost_is_told_and_does_not_stop_the_backup(
+    tmp_path: Path, harm: str
+) -> None:
+    async with journal_at(tmp_path / "hub", size_bytes=30_000_000) as journal:
+        for number in (1, 2, 3):
+            await journal.append(large("s", number))
+    body = large("s", 2).messages[0].raw.body
+    [path] = [path for path in (tmp_path / "hub" / "claims").iterdir() if path.read_bytes() == body]
+    if harm == "rot":
+        path.write_bytes(body[:-1])
+    else:
+        path.unlink()
+    made = await asyncio.to_thread(back_up, tmp_path / "hub", tmp_path / "hub.tar")
+    assert made.damaged == [(2, 2)]
+    assert (await asyncio.to_thread(restore, tmp_path / "hub.tar", tmp_path / "new")).damaged == [(2, 2)]
+
+
 @pytest.mark.parametrize("name", ["../evil", "/tmp/evil"])
 def test_backup_cannot_reach_out_of_the_folder(tmp_path: Path, name: str) -> None:
     with tarfile.open(tmp_path / "evil.tar", "w") as archive:
