@@ -23,8 +23,8 @@ __all__ = ["Guarantee", "Level", "falls_short", "guarantee"]
 
 Level = Literal["effectively_once", "at_least_once", "best_effort"]
 _REBATCHED = (
-    "what was on its way in a batch when the hub was killed goes out again in another one, under its key: "
-    "leave out `batch`"
+    "a document of a batch may go out in another one, under its key, after a 500, or when it is mapped "
+    "otherwise by then: leave out `batch`"
 )
 _RANK: dict[Level, int] = {"best_effort": 0, "at_least_once": 1, "effectively_once": 2}
 

@@ -111,7 +111,7 @@ class Routing:
                 sink, traits, share = self._collecting(route, sink, traits, share), TRAITS, None
             if route.batch is not None:
                 asks = traits.lookup and getattr(deployment.adapters[route.to].options, "looks_up", True)
-                sink = BatchSink(sink, name, route.batch, looks_up=asks, share=share)
+                sink = BatchSink(sink, name, route.batch, self._journal, looks_up=asks, share=share)
                 traits, share = fed(route.batch), None
             self.run(route, sink, traits, after=cursors[name], share=share)
 
@@ -326,6 +326,7 @@ def places(
                 "sla_figures",
                 "split_progress",
                 "aggregates",
+                "batches",
             ):
                 transaction.execute(
                     f"UPDATE {table} SET route = ? WHERE route = ?",  # noqa: S608 - names of ours

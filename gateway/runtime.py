@@ -50,7 +50,7 @@ from gateway.replay import store as replays
 from gateway.replay.service import Replays
 from gateway.routing import Backlog, Routing
 from gateway.sla import buckets, watch
-from router import aggregating, crosswalk, lanes, sequences, shadow, splitting, unreadable
+from router import aggregating, batches, crosswalk, lanes, sequences, shadow, splitting, unreadable
 from router.engine import Engine
 from router.ingest import Ingest, Intake
 from router.journal.quarantine import Damage
@@ -71,6 +71,7 @@ TABLES = (
     *sequences.TABLES,
     *splitting.TABLES,
     *aggregating.TABLES,
+    *batches.TABLES,
     *crosswalk.TABLES,
     *keys.TABLES,
     *audit.TABLES,

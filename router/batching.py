@@ -3,14 +3,13 @@
 A refusal of the request does not say which of its documents is wrong. So a refused batch is halved until the
 culprit is alone; the others arrive, and only what has the culprit's key waits behind it. A batch whose answer
 is missing stays what it is: whichever of its members is tried again, the same members go out again under the
-same key, and the others count as delivered when their turn comes. After a kill nobody remembers it: its
-documents go out again in other batches, under other keys.
+same key, and the others count as delivered when their turn comes; after a kill, too (``batches``).
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Iterator, Sequence
 from hashlib import blake2b
 from typing import Any, Literal, cast
@@ -18,8 +17,9 @@ from typing import Any, Literal, cast
 from msgspec import Struct, structs
 
 from canonical.errors import CrossplantError, PermanentError, TransientError, Unauthorized
-from canonical.ports import Accepted, Delivery, Failed, Lookup, NotTried, Sink, SinkOutcome, Unknown
+from canonical.ports import Accepted, Delivery, Failed, Lookup, NotTried, Sink, SinkOutcome, Store, Unknown
 from canonical.spec import SinkTraits
+from router.batches import Kept
 from router.ratelimit import Share
 from router.recoverability import blames_sink
 
@@ -30,6 +30,8 @@ _ROUNDS_S = 20.0
 _PATIENCE_S = 30.0
 _REMEMBERED = 10_000
 """Members known to have arrived, or in doubt; of older ones it is forgotten, and they are sent again."""
+_BUSY_TIMES = 5
+"""So often a batch in doubt may be answered 409, as its first attempt may be at work there still."""
 _SILENT = Unknown(TransientError("the sink did not say what became of it", code="no_outcome"))
 _CLOUDEVENTS = "application/cloudevents+json"
 
@@ -70,9 +72,18 @@ class BatchSink:
     """A sink over another for one route. ``share``: its part in a limit, which counts requests."""
 
     def __init__(
-        self, sink: Sink, route: str, batching: Batching, *, looks_up: bool, share: Share | None = None
+        self,
+        sink: Sink,
+        route: str,
+        batching: Batching,
+        store: Store,
+        *,
+        looks_up: bool,
+        share: Share | None = None,
     ) -> None:
         self._sink, self._route, self._batching = sink, route, batching
+        self._kept, self._loaded = Kept(route, store), False
+        self._busy: Counter[str] = Counter()
         self._looks_up, self._share = looks_up, share
         self._doubt: dict[str, _Batch] = {}
         self._arrived: dict[str, tuple[bytes, Accepted]] = {}
@@ -88,6 +99,10 @@ class BatchSink:
 
     async def send(self, deliveries: Sequence[Delivery]) -> Sequence[SinkOutcome]:
         """Sends them in as few requests as their targets allow; behind an outage none is tried."""
+        try:
+            await self._load()
+        except CrossplantError as error:
+            return [_unkept(error), *([NotTried()] * (len(deliveries) - 1))]
         call = _Call(deque(self._batches(deliveries)), {each.idempotency_key for each in deliveries})
         until = asyncio.get_running_loop().time() + _ROUNDS_S
         while call.batches and asyncio.get_running_loop().time() < until:
@@ -123,6 +138,14 @@ class BatchSink:
         if key in failed:
             return failed[key]
         return self._arrived.pop(key)[1] if self._has(delivery) else NotTried()
+
+    async def _load(self) -> None:
+        if self._loaded:
+            return
+        for members in await self._kept.load():
+            batch = self._batch(members)
+            self._doubt |= {member.idempotency_key: batch for member in members}
+        self._loaded = True
 
     # ── what goes out together ───────────────────────────────────────────────────────────────────
 
@@ -188,16 +211,35 @@ class BatchSink:
                 return Unknown(found.error)
             if found is not None:
                 return self._settled(batch, found)
+        if not before:
+            try:
+                await self._kept.begin(batch.whole.idempotency_key, batch.members)
+            except CrossplantError as error:
+                return _unkept(error)
         self._remember(self._doubt, {member.idempotency_key: batch for member in batch.members})
         outcome = next(iter(await self._sink.send([batch.whole])), _SILENT)
         if isinstance(outcome, Accepted):
             return self._settled(batch, outcome)
-        if not isinstance(outcome, Unknown) and (not before or _answers(outcome)):
+        if self._surely_not(batch, outcome, before=before):
             self._certain(batch)
+            self._kept.refused(batch.whole.idempotency_key)
         return outcome
+
+    def _surely_not(self, batch: _Batch, outcome: SinkOutcome, *, before: bool) -> bool:
+        """Whether this attempt has not arrived, nor one before it. Behind a gateway's 502 to 504 it may have,
+        and a 409 may mean that the one before is still at work there."""
+        if not isinstance(outcome, Failed) or _outage(outcome.error):
+            return False
+        if not before:
+            return True
+        if outcome.error.code == "http_409":
+            self._busy[batch.whole.idempotency_key] += 1
+            return self._busy[batch.whole.idempotency_key] >= _BUSY_TIMES
+        return _divisible(outcome.error)
 
     def _settled(self, batch: _Batch, outcome: Accepted) -> Accepted:
         self._certain(batch)
+        self._kept.arrived(batch.whole.idempotency_key, len(batch.members))
         self._remember(
             self._arrived, {member.idempotency_key: (member.payload, outcome) for member in batch.members}
         )
@@ -207,6 +249,7 @@ class BatchSink:
         return any(self._doubt.get(member.idempotency_key) is batch for member in batch.members)
 
     def _certain(self, batch: _Batch) -> None:
+        self._busy.pop(batch.whole.idempotency_key, None)
         for member in batch.members:
             if self._doubt.get(member.idempotency_key) is batch:
                 del self._doubt[member.idempotency_key]
@@ -240,11 +283,14 @@ def _divisible(error: CrossplantError) -> bool:
     return isinstance(error, PermanentError) and not isinstance(error, Unauthorized)
 
 
-def _answers(outcome: SinkOutcome) -> bool:
-    """Whether a refusal also says that the attempt before did not arrive. "Busy" may be just that attempt."""
-    if not isinstance(outcome, Failed) or not _divisible(outcome.error):
-        return False
-    return not (isinstance(outcome.error, TransientError) and outcome.error.busy)
+def _outage(error: CrossplantError) -> bool:
+    return isinstance(error, TransientError) and error.outage
+
+
+def _unkept(error: CrossplantError) -> Failed:
+    """Nothing goes out that could not be written down: the route waits for the disk."""
+    text = f"the batch was not written down: {error.message}"
+    return Failed(TransientError(text, code="storage", outage=True))
 
 
 def _together(members: Sequence[Delivery], route: str, form: Literal["array", "lines"]) -> Delivery:

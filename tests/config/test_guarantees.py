@@ -177,13 +177,13 @@ def test_what_is_required_and_cannot_be_kept_is_refused_at_its_place(written: Wr
     assert check(written(hook(), erp(LOOKUP), more=required), SECRET) == []
 
 
-def test_batches_are_not_the_same_after_a_kill(written: Written) -> None:
+def test_a_document_may_change_its_batch(written: Written) -> None:
     batch = "    batch: {size: 50}\n"
     got = found(written(hook(), erp(LOOKUP), more=batch))
     assert (got.level, got.order) == ("at_least_once", "key")
-    assert got.because[0].startswith("what was on its way in a batch when the hub was killed goes out again")
+    assert got.because[0].startswith("a document of a batch may go out in another one, under its key")
     [refused] = check(written(hook(), erp(LOOKUP), more=batch + "    require: effectively_once\n"), SECRET)
-    assert "effectively_once cannot be kept, only at_least_once: what was on its way" in refused.message
+    assert "effectively_once cannot be kept, only at_least_once: a document of a batch" in refused.message
 
 
 @pytest.mark.parametrize(

@@ -180,6 +180,7 @@ async def test_01_to_05_batches_lose_nothing_whatever_is_killed(
         assert max(map(len, erp.batches)) > 1
         found = erp.ledger.account(others)
         assert (found["lost"], found["unexpected"], found["overtaken"]) == (0, 0, 0)
+        assert {len(keys) for keys in erp.ledger.keys.values()} == {1}  # also what came again
         erp.bad = set()
         status, answer = await plant.hub.ask("POST", f"/v1/dead-letters/{letter['id']}/retry", key=plant.key)
         assert status in {200, 202}, answer

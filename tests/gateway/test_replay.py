@@ -103,6 +103,23 @@ async def test_everything_comes_again_in_order_under_the_same_keys_and_nothing_m
     assert (way["state"], way["attempts"]) == ("delivered", 1)
 
 
+async def test_a_replay_of_a_route_that_batches_makes_batches_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    install(monkeypatch)
+    batched = {**SECTIONS["routes"]["orders"], "batch": {"size": 10, "within": "50ms"}}
+    async with opened(tmp_path / "data", **{**SECTIONS, "routes": {"orders": batched}}) as gate:
+        await fill(gate, 40)
+        first = [one for _, bodies in Ledger.got for one in bodies]
+        requests = len(Ledger.got)
+        assert requests < 40
+        client = await gate.client("integrator")
+        found = await ended(client, await begin(client))
+        assert (found["state"], counts(found)) == ("done", {"delivered": 40})
+        assert [one for _, bodies in Ledger.got[requests:] for one in bodies] == first
+        assert len(Ledger.got) == requests + 4
+
+
 async def test_as_new_takes_keys_of_its_own(site: Gate) -> None:
     await fill(site, 10)
     client = await site.client("integrator")

@@ -20,7 +20,7 @@ from canonical.ports import Accepted, Delivery, Outcome, RawMessage, SinkOutcome
 from canonical.spec import SinkTraits
 from deadletter import store as dead_letters
 from deadletter.entry import DeadLetter
-from router import aggregating, crosswalk, lanes, sequences, splitting
+from router import aggregating, batches, crosswalk, lanes, sequences, splitting
 from router.dispatch import Dispatcher, Feed
 from router.engine import Engine
 from router.gathering import GatheringFeed
@@ -38,6 +38,7 @@ TABLES = (
     *sequences.TABLES,
     *splitting.TABLES,
     *aggregating.TABLES,
+    *batches.TABLES,
 )
 HOLD = "quality.hold.placed"
 SOURCE = "/plants/aachen/adapters/mes"

@@ -3,22 +3,26 @@
 from __future__ import annotations
 
 import itertools
+import sqlite3
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import pytest
 from msgspec import json, structs
 
 from canonical.errors import CrossplantError, Invalid, Rejected, Stage, TransientError, Unauthorized
-from canonical.ports import Accepted, Delivery, Failed, NotTried, SinkOutcome, Unknown
+from canonical.ports import Accepted, Delivery, Failed, NotTried, SinkOutcome, Transaction, Unknown
+from router.batches import TABLES
 from router.batching import Batching, BatchSink, fed
 from router.engine import Engine
+from router.journal import StorageError
 from router.ratelimit import Limit
 from router.routes import Route
 from tests.router.rig import Rig, order, route, running, until
 
+T = TypeVar("T")
 Answer = Callable[[list[int]], SinkOutcome]
 FOREVER_S = 3600.0
 
@@ -53,12 +57,40 @@ class Inbox:
         return self.found
 
 
+class Disk:
+    """A store of its own, for sinks without a hub; ``full`` takes nothing."""
+
+    def __init__(self) -> None:
+        self._rows = sqlite3.connect(":memory:", isolation_level=None)
+        self._rows.execute(TABLES[0])
+        self.full = False
+
+    def execute(self, sql: str, parameters: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
+        return self._rows.execute(sql, parameters).fetchall()
+
+    async def write(self, work: Callable[[Transaction], T]) -> T:
+        if self.full:
+            raise StorageError("the disk is full")
+        return work(self)
+
+    async def read(self, work: Callable[[Transaction], T]) -> T:
+        return work(self)
+
+    @property
+    def rows(self) -> int:
+        """Batches that are written down."""
+        return int(self.execute("SELECT count(*) FROM batches")[0][0])
+
+
 def batched(size: int = 8, within_s: float = 0.05, **options: Any) -> Route:
     return route(batch=Batching(size=size, within_s=within_s), **options)
 
 
-def sink_of(inbox: Inbox, size: int = 8, *, looks_up: bool = False, **options: Any) -> BatchSink:
-    return BatchSink(inbox, "orders", Batching(size=size, within_s=1.0, **options), looks_up=looks_up)
+def sink_of(
+    inbox: Inbox, size: int = 8, *, looks_up: bool = False, disk: Disk | None = None, **options: Any
+) -> BatchSink:
+    batching = Batching(size=size, within_s=1.0, **options)
+    return BatchSink(inbox, "orders", batching, disk or Disk(), looks_up=looks_up)
 
 
 @asynccontextmanager
@@ -67,7 +99,8 @@ async def at_work(
 ) -> AsyncIterator[Engine]:
     batch = compiled.batch
     assert batch is not None
-    yield await rig.start(compiled, BatchSink(inbox, compiled.name, batch, looks_up=looks_up), fed(batch))
+    sink = BatchSink(inbox, compiled.name, batch, rig.journal, looks_up=looks_up)
+    yield await rig.start(compiled, sink, fed(batch))
 
 
 def delivery(number: int, key: str = "", **options: Any) -> Delivery:
@@ -347,6 +380,78 @@ async def test_a_batch_in_doubt_that_is_answered_busy_stays_together() -> None:
     assert len({key for key, _ in inbox.requests}) == 1
 
 
+async def test_what_is_busy_for_good_is_found_in_a_batch_in_doubt_too() -> None:
+    inbox = Inbox(lambda _: Unknown(TransientError("no answer", code="timeout")))
+    sink = sink_of(inbox)
+    two = [delivery(0), delivery(1)]
+    await sink.send(two)
+    inbox.answer = refuse(1, error=TransientError("HTTP 409", code="http_409", busy=True))
+    tried = [[type(each) for each in await sink.send(two)] for _ in range(5)]
+    assert tried == [[Failed, Failed]] * 4 + [[Accepted, Failed]]
+
+
+async def test_behind_an_outage_a_batch_stays_what_it_is() -> None:
+    """A gateway's 504 does not say whether the server behind it had it."""
+    inbox = Inbox(lambda _: Failed(TransientError("HTTP 504", code="http_504", outage=True)))
+    sink = sink_of(inbox)
+    await sink.send([delivery(0), delivery(1)])
+    inbox.answer = lambda _: Accepted()
+    assert await sink.send([delivery(n) for n in range(3)]) == [Accepted()] * 3
+    assert [numbers for _, numbers in inbox.requests] == [[0, 1], [0, 1], [2]]
+    assert inbox.requests[0] == inbox.requests[1]
+
+
+# ── over a kill ──────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize("answers", [0, 1], ids=["answered, not settled", "no answer"])
+async def test_after_a_kill_a_batch_is_the_same_whatever_comes_with_it(answers: int) -> None:
+    answer, arrived = loses(answers)
+    inbox, disk = Inbox(answer), Disk()
+    await sink_of(inbox, disk=disk).send([delivery(n) for n in range(1, 4)])
+    following = sink_of(inbox, disk=disk)
+    assert await following.send([delivery(n) for n in (0, 3)]) == [Accepted()] * 2
+    assert await following.send([delivery(n) for n in (1, 2, 4)]) == [Accepted()] * 3
+    assert [numbers for _, numbers in inbox.requests] == [[1, 2, 3], [0], [1, 2, 3], [4]]
+    assert inbox.requests[0] == inbox.requests[2]
+    assert arrived == [1, 2, 3, 0, 1, 2, 3, 4]
+
+
+async def test_after_a_kill_a_refused_batch_is_none_any_more() -> None:
+    inbox, disk = Inbox(refuse(2)), Disk()
+    four = [delivery(n) for n in range(4)]
+    await sink_of(inbox, disk=disk).send(four)
+    assert [numbers for _, numbers in inbox.requests] == [[0, 1, 2, 3], [0, 1], [2, 3], [2], [3]]
+    inbox.answer = lambda _: Accepted()
+    assert await sink_of(inbox, disk=disk).send(four) == [Accepted()] * 4
+    assert [numbers for _, numbers in inbox.requests[5:]] == [[0, 1], [2], [3]]
+
+
+async def test_a_batch_that_cannot_be_written_down_waits_for_the_disk() -> None:
+    inbox, disk = Inbox(), Disk()
+    sink = sink_of(inbox, disk=disk)
+    two = [delivery(0), delivery(1)]
+    for _ in range(2):  # before anything was read, and after
+        disk.full = True
+        failed, untried = await sink.send(two)
+        assert isinstance(failed, Failed)
+        assert isinstance(failed.error, TransientError)
+        assert (failed.error.code, failed.error.outage, untried) == ("storage", True, NotTried())
+        disk.full = False
+        assert await sink.send([delivery(7)]) == [Accepted()]
+    assert await sink.send(two) == [Accepted()] * 2
+    assert [numbers for _, numbers in inbox.requests] == [[7], [7], [0, 1]]
+
+
+async def test_what_is_kept_of_batches_does_not_grow() -> None:
+    inbox, disk = Inbox(), Disk()
+    for _ in range(2):
+        sink = sink_of(inbox, 100, disk=disk)
+        for first in range(0, 9000, 100):
+            await sink.send([delivery(n) for n in range(first, first + 100)])
+        assert 40 <= disk.rows <= 42
+
+
 # ── the request ──────────────────────────────────────────────────────────────────────────────────
 
 
@@ -394,7 +499,8 @@ async def test_a_request_carries_a_trace_only_where_all_its_documents_share_it()
 async def test_a_limit_counts_requests() -> None:
     inbox = Inbox()
     share = Limit(10.0).share()
-    sink = BatchSink(inbox, "orders", Batching(size=50, within_s=1.0), looks_up=False, share=share)
+    batching = Batching(size=50, within_s=1.0)
+    sink = BatchSink(inbox, "orders", batching, Disk(), looks_up=False, share=share)
     assert await sink.send([delivery(n) for n in range(50)]) == [Accepted()] * 50
     assert len(inbox.requests) == 1
     assert share.room() == 0
