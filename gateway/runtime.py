@@ -344,14 +344,16 @@ class Hub:
         await self.routing.discard(route, key, position)
 
     async def lanes_release(self, route: str, key: str, *, by: str) -> int:
-        """``release`` as a person's act: audited. Raises LookupError."""
-        released = await self.release(route, key)
-        await self.journal.write(
-            lambda t: self.audit.record(
-                t, by, "lane.release", f"route/{route}", {"key": key, "waiting": released}
-            )
-        )
-        return released
+        """``release`` as a person's act: audited, and not done when that cannot be. Raises LookupError."""
+        if route not in self.engines:
+            raise LookupError(f"no route {route!r} runs")
+
+        def told(transaction: Transaction) -> None:
+            details = {"key": key, "waiting": lanes.size(transaction, route, key)}
+            self.audit.record(transaction, by, "lane.release", f"route/{route}", details)
+
+        await self.journal.write(told)
+        return await self.release(route, key)
 
     def _dry(self) -> Dry:
         return Dry(self.journal, self.adapters, self.engines, self.crosswalks.current, self.clock)

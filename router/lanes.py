@@ -28,6 +28,7 @@ __all__ = [
     "positions_after",
     "put",
     "remove",
+    "size",
     "waiting",
 ]
 
@@ -133,6 +134,12 @@ def waiting(transaction: Transaction, route: str, key: str, *, after: int, limit
         (route, key, after, limit),
     )
     return [_entry(row) for row in rows]
+
+
+def size(transaction: Transaction, route: str, key: str) -> int:
+    """How many rows a lane has."""
+    rows = transaction.execute("SELECT count(*) FROM lanes WHERE route = ? AND key = ?", (route, key))
+    return int(rows[0][0])
 
 
 def lanes_of(transaction: Transaction, route: str) -> list[Lane]:

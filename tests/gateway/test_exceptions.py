@@ -12,6 +12,8 @@ from canonical.errors import Rejected, Unresolved
 from canonical.ports import Accepted, Delivery, Failed
 from deadletter import store
 from deadletter.entry import DeadLetter
+from gateway import audit
+from router.journal import StorageError
 from tests.gateway.hubs import HOOK_SECRET, Gate, event
 from tests.router.rig import ScriptedSink, route
 from tests.waiting import eventually
@@ -193,11 +195,12 @@ async def test_retrying_a_filter_leaves_other_plants_alone(gate: Gate) -> None:
 # ── lanes ──
 
 
-async def blocked(gate: Gate, *events: Any) -> None:
+async def blocked(gate: Gate, *events: Any) -> ScriptedSink:
     def behave(delivery: Delivery) -> Failed:
         return Failed(Unresolved(domain="item", system="erp", value=delivery.event.data["item"]))
 
-    await gate.route(route(), ScriptedSink(behave))
+    sink = ScriptedSink(behave)
+    await gate.route(route(), sink)
     await gate.record(*events)
 
     async def all_in_lanes() -> bool:
@@ -205,6 +208,7 @@ async def blocked(gate: Gate, *events: Any) -> None:
         return bool(rows[0][0] == len(events))
 
     await eventually(all_in_lanes)
+    return sink
 
 
 async def test_lanes_page_in_order_and_say_what_is_missing(gate: Gate) -> None:
@@ -221,6 +225,26 @@ async def test_lanes_page_in_order_and_say_what_is_missing(gate: Gate) -> None:
     assert seen[0]["event"]["id"] == "000001"
     for cursor in ("abc", "%00", "kQE", "1"):
         assert (await client.get(f"/v1/lanes?cursor={cursor}")).status_code == 422
+
+
+async def test_a_release_is_audited_or_not_done(gate: Gate, monkeypatch: pytest.MonkeyPatch) -> None:
+    sink = await blocked(gate, event(1), event(2, partitionkey="O:O-1"))
+    operator = await gate.client("operator")
+    tried = len(sink.calls)
+
+    def full(*_: Any) -> None:
+        raise StorageError("the disk is full")
+
+    lane = {"route": "orders", "key": "O:O-1"}
+    with monkeypatch.context() as patched:
+        patched.setattr(gate.hub.audit, "record", full)
+        assert (await operator.post("/v1/lanes/release", json=lane)).status_code == 503
+    assert len(sink.calls) == tried
+    assert (await operator.post("/v1/lanes/release", json=lane)).json()["released"] == 2
+    await eventually(lambda: len(sink.calls) > tried)
+    [entry] = await audit.page(gate.hub.journal, act="lane.release")
+    assert (entry.actor, entry.subject) == ("test 0", "route/orders")
+    assert entry.details == {"key": "O:O-1", "waiting": 2}
 
 
 async def test_what_waits_in_a_lane_is_listed_in_its_order(gate: Gate) -> None:
