@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
-from paho.mqtt.client import Client
+from paho.mqtt.client import Client, MQTTMessageInfo
 from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
 
 from tests.hub import HubProcess
@@ -24,6 +25,8 @@ EVERY = 5
 """Each fifth is not sound."""
 SLICE, SLICE_S = 500, 0.1
 """So many events in so many seconds, at most: 5,000 a second, or what the machine gives."""
+MOST = 100_000
+"""Of events: the load ends then, however long the reloads take."""
 
 SOUND = "map: {line: event.subject, n: data.total}"
 WRONG: list[tuple[str, str, str]] = [
@@ -40,8 +43,9 @@ WRONG: list[tuple[str, str, str]] = [
 ]
 
 
-def publish(broker: Mosquitto) -> set[tuple[str, int]]:
-    """Slices of events of a few lines in turns, at their pace; returns what the broker has acknowledged.
+def publish(broker: Mosquitto, reloaded: threading.Event) -> set[tuple[str, int]]:
+    """Slices of events of a few lines in turns, at their pace, until all was reloaded; returns what the
+    broker has acknowledged.
 
     Stock paho in a thread of its own: mosquitto_pub hangs when its input ends after the last answer.
     """
@@ -49,8 +53,10 @@ def publish(broker: Mosquitto) -> set[tuple[str, int]]:
     client.max_inflight_messages = 1_000
     client.connect(broker.host, broker.port)
     client.loop_start()
-    sent, due_s = [], time.monotonic()
-    for n in range(RELOADS * SLICE // LINES):
+    sent: list[MQTTMessageInfo] = []
+    began_s = due_s = time.monotonic()
+    while len(sent) < MOST and not reloaded.is_set():
+        n = len(sent) // LINES
         body = f'{{"n":{n},"at":"2026-03-01T06:00:00Z"}}'
         sent += [client.publish(f"acme/brno/line{line}/count", body, 1) for line in range(LINES)]
         if len(sent) % SLICE == 0:
@@ -58,10 +64,12 @@ def publish(broker: Mosquitto) -> set[tuple[str, int]]:
             time.sleep(max(due_s - time.monotonic(), 0.0))
     for info in sent:
         info.wait_for_publish(60)
+    took_s = time.monotonic() - began_s
+    print(f"{len(sent)} events in {took_s:.1f} s, {len(sent) / took_s:.0f} a second")  # noqa: T201
     client.disconnect()
     client.loop_stop()
     assert all(info.is_published() for info in sent)
-    return {(f"line{line}", n) for line in range(LINES) for n in range(RELOADS * SLICE // LINES)}
+    return {(f"line{line}", n) for line in range(LINES) for n in range(len(sent) // LINES)}
 
 
 class Operator:
@@ -107,9 +115,14 @@ async def test_fifty_reloads_under_load(
             await hub.start()
             await eventually(lambda: "mqtt_connected" in hub.log(), 20)
             operator = Operator(hub, path, await hub.key())
-            publishing = asyncio.create_task(asyncio.to_thread(publish, broker))
-            for number in range(RELOADS):
-                await operator.reload(number)
+            reloaded, began_s = threading.Event(), time.monotonic()
+            publishing = asyncio.create_task(asyncio.to_thread(publish, broker, reloaded))
+            try:
+                for number in range(RELOADS):
+                    await operator.reload(number)
+            finally:
+                reloaded.set()
+            print(f"{RELOADS} reloads in {time.monotonic() - began_s:.1f} s")  # noqa: T201
             sent = await publishing
             await judge(hub, system, operator, sent)
     finally:
