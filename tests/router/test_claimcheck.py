@@ -15,9 +15,9 @@ import apsw
 import pytest
 from msgspec import structs
 
-from canonical.ports import Transaction
+from canonical.ports import RawMessage, Transaction
 from router.journal import IngestBatch, JournalCorrupt, Message, Settlement, StorageError, quarantine
-from router.journal.claimcheck import FOLDER, ClaimCorrupt, claimed, held
+from router.journal.claimcheck import FOLDER, ClaimCorrupt, Kept, claimed, held
 from router.journal.retention import Retention
 from router.journal.sqlite import SQLiteJournal
 from tests.router.rig import message, order
@@ -77,6 +77,11 @@ async def test_a_large_body_lies_in_a_file_and_comes_back_as_it_was(tmp_path: Pa
         assert [raw and raw.body for raw in found] == [large, small, just]
         assert found[0] == structs.replace(sent(1, large).raw, received_at=found[0].received_at)  # type: ignore[union-attr]
         assert [raw.body for raw in await again.history("mes", 3)] == [large, small, just]
+
+
+def test_what_is_kept_of_a_message_is_all_of_it() -> None:
+    """A field that only one of them had would be gone when the message is read again."""
+    assert Kept.__struct_fields__ == RawMessage.__struct_fields__
 
 
 async def test_small_messages_that_are_many_stay_in_their_bundle(tmp_path: Path) -> None:
