@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import random
 import sqlite3
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
@@ -450,6 +451,66 @@ async def test_what_is_kept_of_batches_does_not_grow() -> None:
         for first in range(0, 9000, 100):
             await sink.send([delivery(n) for n in range(first, first + 100)])
         assert 40 <= disk.rows <= 42
+
+
+class Fickle:
+    """A system with bad days, that knows keys: what it took under one it takes no second time."""
+
+    def __init__(self, seed: int, bad: set[int]) -> None:
+        self._random, self._bad = random.Random(seed), bad
+        self.taken: dict[str, list[int]] = {}
+        self.inbox = Inbox()
+        self.inbox.send = self.send  # type: ignore[method-assign]
+
+    async def send(self, deliveries: Sequence[Delivery]) -> Sequence[SinkOutcome]:
+        [delivery] = deliveries
+        numbers = [each["number"] for each in json.decode(delivery.payload)]
+        if delivery.idempotency_key in self.taken:
+            assert numbers == self.taken[delivery.idempotency_key]
+            return [Accepted()]
+        if self._bad & set(numbers):
+            return [Failed(Rejected("HTTP 422", code="http_422"))]
+        mood = self._random.choice(["well"] * 6 + ["lost", "late", "away", "sick"])
+        if mood in {"well", "late"}:
+            self.taken[delivery.idempotency_key] = numbers
+        match mood:
+            case "well":
+                return [Accepted()]
+            case "away":
+                return [Failed(TransientError("HTTP 503", code="http_503", outage=True))]
+            case "sick":
+                return [Failed(TransientError("HTTP 500", code="http_500"))]
+            case _:
+                return [Unknown(TransientError("no answer", code="timeout"))]
+
+
+@pytest.mark.parametrize("seed", range(12))
+async def test_whatever_the_target_does_each_document_takes_effect_once_and_in_order(
+    tmp_path: Path, seed: int
+) -> None:
+    """Over orderly restarts, too, in the middle of what the target does."""
+    number, bad = 240, {31, 77, 78, 150}
+    target = Fickle(seed, bad)
+    held = {n for n in range(number) if any(n % 9 == b % 9 and n >= b for b in bad)}
+    wanted = set(range(number)) - held
+    for round_ in range(3):
+        async with running(tmp_path) as rig, at_work(rig, target.inbox, batched(8, 0.01)):
+            await rig.append(*(order(n, f"o{n % 9}") for n in range(round_ * 80, round_ * 80 + 80)))
+            reached = len(target.taken) + 5
+            await until(lambda reached=reached: len(target.taken) >= reached)  # type: ignore[misc]
+    async with running(tmp_path) as rig, at_work(rig, target.inbox, batched(8, 0.01)) as engine:
+
+        async def settled() -> bool:
+            heads = {lane.head.state for lane in await rig.lanes()}
+            return engine.status.cursor >= number and heads <= {"dead"}
+
+        await until(settled, 60)
+        assert len(await rig.letters()) == len({b % 9 for b in bad})
+    effects = [n for numbers in target.taken.values() for n in numbers]
+    assert sorted(effects) == sorted(wanted)
+    for key in range(9):
+        mine = [n for n in effects if n % 9 == key]
+        assert mine == sorted(mine)
 
 
 # ── the request ──────────────────────────────────────────────────────────────────────────────────
