@@ -63,6 +63,24 @@ async def test_it_records_and_delivers_nothing(site: Gate) -> None:
     assert not site.hub.metrics.latency
 
 
+async def test_a_shadow_that_batches_records_one_by_one_and_gathers_once_it_is_live(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    install(monkeypatch)
+    batch = {"size": 2, "within": "1h"}
+    async with opened(tmp_path / "data", **sections("shadow", batch=batch)) as gate:
+        await say(gate, "A")
+        assert Ledger.got == []
+        await gate.hub.reload(configured("live", batch=batch), by="test")
+        await say(gate, "B", "C")
+        [(_, bodies)] = Ledger.got
+        assert [body["order"] for body in bodies] == ["B", "C"]
+        loaded = await gate.hub.reload(configured("live"), by="test")
+        assert (loaded.adapters, loaded.routes) == ([], ["orders"])
+        await say(gate, "D")
+        assert [body["order"] for _, body in Ledger.got[1:]] == ["D"]
+
+
 async def test_live_begins_at_its_place_and_what_was_recorded_stays_undelivered(site: Gate) -> None:
     await say(site, "A", "B")
     loaded = await site.hub.reload(configured("live"), by="test")
