@@ -247,6 +247,7 @@ class Routing:
                 )
             if not transaction.execute("DELETE FROM cursors WHERE route = ? RETURNING route", (name,)):
                 raise LookupError(f"no route {name!r} was ever run here")
+            transaction.execute("DELETE FROM batches WHERE route = ?", (name,))
             self._audit(transaction, by, "route.forget", f"route/{name}", {})
 
         await self._journal.write(work)

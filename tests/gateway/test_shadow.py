@@ -79,6 +79,11 @@ async def test_a_shadow_that_batches_records_one_by_one_and_gathers_once_it_is_l
         assert (loaded.adapters, loaded.routes) == ([], ["orders"])
         await say(gate, "D")
         assert [body["order"] for _, body in Ledger.got[1:]] == ["D"]
+        rows = "SELECT count(*) FROM batches"
+        assert await gate.hub.journal.read(lambda t: t.execute(rows)) == [(1,)]
+        await gate.hub.reload(deployment(**{**sections("live"), "routes": {}}), by="test")
+        await gate.hub.forget_route("orders", by="test")
+        assert await gate.hub.journal.read(lambda t: t.execute(rows)) == [(0,)]  # nor the documents
 
 
 async def test_live_begins_at_its_place_and_what_was_recorded_stays_undelivered(site: Gate) -> None:
