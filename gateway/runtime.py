@@ -348,12 +348,15 @@ class Hub:
         if route not in self.engines:
             raise LookupError(f"no route {route!r} runs")
 
-        def told(transaction: Transaction) -> None:
-            details = {"key": key, "waiting": lanes.size(transaction, route, key)}
+        def told(transaction: Transaction) -> int:
+            waiting = lanes.size(transaction, route, key)
+            details = {"key": key, "waiting": waiting}
             self.audit.record(transaction, by, "lane.release", f"route/{route}", details)
+            return waiting
 
-        await self.journal.write(told)
-        return await self.release(route, key)
+        waiting = await self.journal.write(told)
+        await self.release(route, key)
+        return waiting
 
     def _dry(self) -> Dry:
         return Dry(self.journal, self.adapters, self.engines, self.crosswalks.current, self.clock)

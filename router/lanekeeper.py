@@ -72,6 +72,7 @@ class LaneKeeper:
         self.failure: Exception | None = None
         """What kept the lanes from being written; the route cannot go on."""
         self._opening: set[asyncio.Task[None]] = set()
+        self._early: set[str] | None = set()  # keys released before the lanes are known; None from then on
         self._owner: Owner
 
     def attach(self, owner: Owner) -> None:
@@ -105,6 +106,9 @@ class LaneKeeper:
                 case "parked" | "dead":
                     if lane.head.position in asked:
                         self._schedule(lane.head.key, 0.0)
+        early, self._early = self._early, None
+        for key in early or ():
+            self.release(key)
 
     # ── what the engine asks ─────────────────────────────────────────────────────────────────────
 
@@ -200,9 +204,14 @@ class LaneKeeper:
     # ── what people ask ──────────────────────────────────────────────────────────────────────────
 
     def release(self, key: str) -> int:
-        """Lets a lane try again now, whatever its head waits for; returns its size."""
+        """Lets a lane try again now, whatever its head waits for; returns its size.
+
+        0 while the route starts, too: the lane is let go as soon as it is known.
+        """
         lane = self._lanes.get(key)
         if lane is None:
+            if self._early is not None:
+                self._early.add(key)
             return 0
         self._schedule(key, 0.0)
         self._owner.wake()

@@ -171,7 +171,8 @@ async def test_a_running_hub_answers_on_its_socket(gate: Gate) -> None:
         assert await gate.hub.keys.verify(made.text) is None  # the hub's own memory forgot it
         await asyncio.to_thread(local.revoke, folder, "someone")
     entries = await audit.page(gate.hub.journal)
-    assert [entry.act for entry in entries] == ["key.revoke", "key.rotate", "key.create"]
+    acts = [entry.act for entry in entries if entry.act.startswith("key.")]
+    assert acts == ["key.revoke", "key.rotate", "key.create"]
     assert entries[0].actor.startswith("local:")
     assert not (folder / local.SOCKET).exists()
 

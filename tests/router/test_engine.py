@@ -227,6 +227,19 @@ async def test_lanes_and_cursor_survive_a_restart(tmp_path: Path) -> None:
         assert again.numbers == [7, 2, 4, 6]
 
 
+async def test_a_lane_that_is_released_while_its_route_starts_is_let_go(tmp_path: Path) -> None:
+    async with running(tmp_path) as rig:
+        await rig.start(route(), ScriptedSink(lambda _: Failed(Rejected("no"))))
+        await rig.append(order(0, "o0"), order(1, "o0"))
+        await until(lambda: rig.letters())
+    again = ScriptedSink()
+    async with running(tmp_path) as rig:
+        engine = await rig.start(route(), again)
+        assert engine.keeper.release("o0") == 0  # it has not read its lanes yet
+        await until(rig.clear)
+        assert again.numbers == [0, 1]
+
+
 async def test_a_lagging_route_catches_up_from_the_journal(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
