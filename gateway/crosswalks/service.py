@@ -186,9 +186,16 @@ class Crosswalks:
         """
         await self._check_import(wanted, by)
         rule, now = self._rule(by, refuse), self._clock().timestamp()
+        refused: dict[str, Row] = {}
+
+        def noted(row: Row) -> str:
+            obstacle = rule(row)
+            if obstacle:
+                refused.setdefault(obstacle, row)
+            return obstacle
 
         def work(transaction: Transaction) -> tuple[Diff, list[Row]]:
-            diff = importing.diff(crosswalk.rows(transaction), wanted, rule)
+            diff = importing.diff(crosswalk.rows(transaction), wanted, noted)
             importing.agree(diff, expected)
             kept = [
                 crosswalk_history.keep(transaction, row, act=act, by=by, why=why, at=now, checked=True)
@@ -198,7 +205,14 @@ class Crosswalks:
             self._audit(transaction, by, "crosswalk.import", "crosswalks", details)
             return diff, kept
 
-        diff, kept = await self._store.write(work)
+        try:
+            diff, kept = await self._store.write(work)
+        except NotPossible:
+            if refused:  # it would have written what is not theirs, or not theirs alone, to write
+                why_not, row = next(iter(refused.items()))
+                told = {"refused": why_not, "row": structs.asdict(row)}
+                await self._refused(row.domain, by, "crosswalk.import", told)
+            raise
         return diff, await self._changed(kept)
 
     async def _check_import(self, wanted: Sequence[CrosswalkRow], by: str) -> None:

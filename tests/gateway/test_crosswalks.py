@@ -395,6 +395,26 @@ async def test_conflicts_are_told_by_line_and_nothing_takes_effect(tmp_path: Pat
         assert len((await steward.get("/v1/crosswalks")).json()["items"]) == 1
 
 
+async def test_an_import_that_reaches_for_another_plant_is_409_with_an_audit_row(gate: Gate) -> None:
+    steward = await gate.client("steward", plants=["aachen"])
+    text = HEADER + "item,erp,aachen,V-1,A-1,,,\nitem,erp,brno,V-2,A-2,,,\n"
+    shown = (await sent(steward, text)).json()
+    assert await audit.page(gate.hub.journal, act="crosswalk.refused") == []  # looking is no attempt
+    applied = await sent(steward, text, f"?apply=true&hash={shown['hash']}")
+    assert applied.status_code == 409
+    (entry,) = await audit.page(gate.hub.journal, act="crosswalk.refused")
+    assert (entry.actor, entry.subject, entry.details["act"]) == (
+        "test 0",
+        "crosswalks/item",
+        "crosswalk.import",
+    )
+    assert (entry.details["row"]["plant"], entry.details["row"]["value"]) == ("brno", "V-2")
+    assert entry.details["refused"] in applied.json()["detail"]
+    stale = await sent(steward, HEADER + "item,erp,aachen,V-1,A-1,,,\n", "?apply=true&hash=old")
+    assert stale.status_code == 409  # a mistake, and theirs to write: no attempt at anything
+    assert len(await audit.page(gate.hub.journal, act="crosswalk.refused")) == 1
+
+
 async def test_an_import_of_codes_that_others_keep_is_403_with_an_audit_row(tmp_path: Path) -> None:
     keepers = {"uom": {"keys": ["test 1"]}}
     async with opened(tmp_path / "data", stewardship=keepers) as gate:
