@@ -104,11 +104,12 @@ class Bulk:
         *,
         by: str,
         rate: float,
+        reason: str = "",
         plants: Sequence[str] | None = None,
         sees: Callable[[str, str], bool] = lambda _plant, _type: True,
     ) -> Progress:
-        """Freezes what is open now and begins. Raises ValueError for a filter or rate that is none,
-        NotPossible when nothing is selected."""
+        """Freezes what is open now and begins; ``reason`` goes into the audit. Raises ValueError for a
+        filter or rate that is none, NotPossible when nothing is selected."""
         if not 0.0 < rate <= MOST_PER_S:
             raise ValueError(f"the rate is to be more than 0 and at most {MOST_PER_S:g} a second")
         now = self._clock().timestamp()
@@ -136,6 +137,7 @@ class Bulk:
                 flat = [value for letter in part for value in (number, letter)]
                 transaction.execute(f"INSERT INTO retry_items VALUES {marks}", flat)  # noqa: S608
             told = {"filter": dict(filters), "rate": rate, "total": len(chosen)}
+            told |= {"reason": reason} if reason else {}
             self._audit(transaction, by, "retry.begin", f"retry/{number}", told)
             return int(number)
 
@@ -251,7 +253,7 @@ class Bulk:
             _mark(transaction, number, letter, "tried")
 
         try:
-            await self._letters.retry(letter, by=by, claimed=claimed)
+            await self._letters.retry(letter, by=by, retry=number, claimed=claimed)
         except (LookupError, NotPossible) as error:
             text = str(error)
             await self._store.write(lambda t: _mark(t, number, letter, "passed_over", text))

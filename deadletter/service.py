@@ -80,13 +80,16 @@ class DeadLetters:
         identifier: int,
         *,
         by: str,
+        reason: str = "",
+        retry: int | None = None,
         claimed: Callable[[Transaction], object] | None = None,
         edited: RawMessage | None = None,
     ) -> DeadLetter:
         """Takes a message in again, or lets its lane try the delivery again; returns its new status.
 
         ``claimed`` runs in the transaction that marks it as being retried. ``edited`` is taken in instead of
-        the message as it came.
+        the message as it came. ``reason`` goes into the audit, as does the number of the ``retry`` of many
+        that it is part of.
 
         A delivery is tried in the background: ``retrying`` now, ``recovered`` or ``open`` later.
         Raises LookupError, NotPossible.
@@ -96,7 +99,8 @@ class DeadLetters:
             if claimed is not None:
                 claimed(transaction)
 
-        letter = await self._claim(identifier, "dead_letter.retry", by, claimed=also)
+        told = {name: value for name, value in (("reason", reason), ("retry", retry)) if value}
+        letter = await self._claim(identifier, "dead_letter.retry", by, told, also)
         if letter.kind == "delivery":
             try:
                 await self._redeliver.release(letter.route, letter.key)

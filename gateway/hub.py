@@ -177,6 +177,6 @@ class Hub(Protocol):
         """Gives up the place of a route that is configured no more. Audited. Raises LookupError."""
         ...
 
-    async def lanes_release(self, route: str, key: str, *, by: str) -> int:
+    async def lanes_release(self, route: str, key: str, *, by: str, reason: str = "") -> int:
         """Lets a blocked key try again; how many wait there. Audited. Raises LookupError."""
         ...

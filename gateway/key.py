@@ -61,14 +61,18 @@ class Key(Struct, frozen=True, kw_only=True):
         return self.revoked_at is None and (self.expires_at is None or now < self.expires_at)
 
 
-class NewKey(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What somebody asks for. ``plants`` and ``domains`` None: all of them; ``expires_at`` None: never."""
+class NewKey(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
+    """What somebody asks for. ``plants`` and ``domains`` None: all of them; ``expires_at`` None: never.
+
+    ``reason``: why; it stands in the audit.
+    """
 
     name: str
     roles: tuple[Role, ...]
     plants: tuple[str, ...] | None = None
     domains: tuple[str, ...] | None = None
     expires_at: datetime | None = None
+    reason: str = ""
 
 
 class Created(Struct, frozen=True, kw_only=True):

@@ -101,36 +101,43 @@ class Keys:
                 f"INSERT INTO api_keys ({_LIST}, hash) VALUES ({', '.join('?' * (len(COLUMNS) + 1))})",  # noqa: S608
                 [*to_row(key), digest],
             )
-            told = {"name": name, "roles": key.roles, "plants": key.plants, "domains": key.domains}
-            self._audit(
-                transaction, by, "key.create", f"key/{key.id}", {**told, "expires_at": key.expires_at}
-            )
+            told = {
+                "name": name,
+                "roles": key.roles,
+                "plants": key.plants,
+                "domains": key.domains,
+                "expires_at": key.expires_at,
+                **_why(wanted.reason),
+            }
+            self._audit(transaction, by, "key.create", f"key/{key.id}", told)
 
         await self._store.write(work)
         return Created(text=f"{_PREFIX}_{key.id}_{secret}", key=key)
 
-    async def rotate(self, identifier: str, *, by: str) -> Created:
+    async def rotate(self, identifier: str, *, by: str, reason: str = "") -> Created:
         """A new secret for the same key; the old one ends at once. Raises LookupError."""
         secret, digest = await self._secret()
 
         def work(transaction: Transaction) -> Key:
             key = self._live(transaction, identifier)
             transaction.execute("UPDATE api_keys SET hash = ? WHERE id = ?", (digest, key.id))
-            self._audit(transaction, by, "key.rotate", f"key/{key.id}", {"name": key.name})
+            told = {"name": key.name, **_why(reason)}
+            self._audit(transaction, by, "key.rotate", f"key/{key.id}", told)
             return key
 
         key = await self._store.write(work)
         self._forget(key.id)
         return Created(text=f"{_PREFIX}_{key.id}_{secret}", key=key)
 
-    async def revoke(self, identifier: str, *, by: str) -> Key:
+    async def revoke(self, identifier: str, *, by: str, reason: str = "") -> Key:
         """Ends it for good; it stays in the list. Raises LookupError."""
         now = self._now()
 
         def work(transaction: Transaction) -> Key:
             key = self._live(transaction, identifier)
             transaction.execute("UPDATE api_keys SET revoked_at = ? WHERE id = ?", (now, key.id))
-            self._audit(transaction, by, "key.revoke", f"key/{key.id}", {"name": key.name})
+            told = {"name": key.name, **_why(reason)}
+            self._audit(transaction, by, "key.revoke", f"key/{key.id}", told)
             return structs.replace(key, revoked_at=now)
 
         key = await self._store.write(work)
@@ -263,6 +270,10 @@ class Keys:
 
     def _now(self) -> float:
         return self._clock().astimezone(UTC).timestamp()
+
+
+def _why(reason: str) -> dict[str, str]:
+    return {"reason": reason} if reason else {}
 
 
 def _verified(digest: str, secret: str) -> bool:

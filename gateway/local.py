@@ -45,16 +45,26 @@ def listed(data_dir: Path) -> list[Key]:
     return _ask(data_dir, "GET", "/keys", None, list[Key], lambda kept: kept.list())
 
 
-def rotate(data_dir: Path, key: str) -> Created:
+def rotate(data_dir: Path, key: str, reason: str = "") -> Created:
     """A new secret for a key, given by id or name. Raises LookupError, ConfigError."""
-    return _ask(
-        data_dir, "POST", "/keys/rotate", {"key": key}, Created, lambda kept: kept.rotate(key, by=_me())
-    )
+
+    def directly(kept: Keys) -> Coroutine[Any, Any, Created]:
+        return kept.rotate(key, by=_me(), reason=reason)
+
+    return _ask(data_dir, "POST", "/keys/rotate", _about(key, reason), Created, directly)
 
 
-def revoke(data_dir: Path, key: str) -> Key:
+def revoke(data_dir: Path, key: str, reason: str = "") -> Key:
     """Ends a key, given by id or name. Raises LookupError, ConfigError."""
-    return _ask(data_dir, "POST", "/keys/revoke", {"key": key}, Key, lambda kept: kept.revoke(key, by=_me()))
+
+    def directly(kept: Keys) -> Coroutine[Any, Any, Key]:
+        return kept.revoke(key, by=_me(), reason=reason)
+
+    return _ask(data_dir, "POST", "/keys/revoke", _about(key, reason), Key, directly)
+
+
+def _about(key: str, reason: str) -> dict[str, str]:
+    return {"key": key, **({"reason": reason} if reason else {})}
 
 
 def _ask(
@@ -230,8 +240,9 @@ async def _act(kept: Keys, method: str, path: str, body: bytes, by: str) -> Any:
         return await kept.list()
     if path == "/keys":
         return await kept.create(msgspec.json.decode(body, type=NewKey), by=by)
-    key = msgspec.json.decode(body, type=dict[str, str])["key"]
-    return await (kept.rotate if path == "/keys/rotate" else kept.revoke)(key, by=by)
+    asked = msgspec.json.decode(body, type=dict[str, str])
+    act = kept.rotate if path == "/keys/rotate" else kept.revoke
+    return await act(asked["key"], by=by, reason=asked.get("reason", ""))
 
 
 def _app(kept: Keys) -> Any:

@@ -343,14 +343,14 @@ class Hub:
         """See ``canonical.ports.Redeliver``."""
         await self.routing.discard(route, key, position)
 
-    async def lanes_release(self, route: str, key: str, *, by: str) -> int:
+    async def lanes_release(self, route: str, key: str, *, by: str, reason: str = "") -> int:
         """``release`` as a person's act: audited, and not done when that cannot be. Raises LookupError."""
         if route not in self.engines:
             raise LookupError(f"no route {route!r} runs")
 
         def told(transaction: Transaction) -> int:
             waiting = lanes.size(transaction, route, key)
-            details = {"key": key, "waiting": waiting}
+            details = {"key": key, "waiting": waiting, **({"reason": reason} if reason else {})}
             self.audit.record(transaction, by, "lane.release", f"route/{route}", details)
             return waiting
 

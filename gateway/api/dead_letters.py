@@ -23,6 +23,7 @@ from gateway.api.answers import (
     request_body,
 )
 from gateway.api.letters import act_on_each, event_of, full_type, one, seen, summary
+from gateway.api.reasons import Because, because, checked
 from gateway.auth import OPERATE, READ, Principal, forbidden, hub_of, require
 from gateway.problems import Problem
 
@@ -57,10 +58,11 @@ class Discarding(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 
 class RetryMany(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Which ones. ``group`` is a fingerprint."""
+    """Which ones, and why. ``group`` is a fingerprint."""
 
     filter: Chosen | None = None
     group: str | None = None
+    reason: str = ""
 
 
 class DiscardMany(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -122,15 +124,16 @@ async def dead_letter(request: Request, principal: Reader, number: Number) -> Re
 )
 async def retry_many(request: Request, principal: Operator) -> Response:
     """Takes the newest 500 that are open now, the oldest of them first, each with a result of its own.
-    `remaining`: so many are left, at least."""
+    `remaining`: so many are left, at least. The reason, if there is one, goes into the audit of each."""
     wanted = await body_as(request, RetryMany)
+    reason = checked(wanted.reason)
     service = hub_of(request).dead_letters
     return await _each(
         request,
         principal,
         wanted.filter,
         wanted.group,
-        lambda number: service.retry(number, by=principal.name),
+        lambda number: service.retry(number, by=principal.name, reason=reason),
     )
 
 
@@ -153,12 +156,17 @@ async def discard_many(request: Request, principal: Operator) -> Response:
     )
 
 
-@api.post("/v1/dead-letters/{number}/retry", summary="Retry one")
+@api.post(
+    "/v1/dead-letters/{number}/retry",
+    summary="Retry one",
+    openapi_extra=request_body(Because, required=False),
+)
 async def retry(request: Request, principal: Operator, number: Number) -> Response:
     """A message is taken in again; a delivery is tried in the background (`retrying`, later `recovered` or
     `open`). 409 when it is not open."""
+    reason = await because(request)
     await one(hub_of(request), principal, number)
-    return json(summary(await hub_of(request).dead_letters.retry(number, by=principal.name)))
+    return json(summary(await hub_of(request).dead_letters.retry(number, by=principal.name, reason=reason)))
 
 
 @api.post(

@@ -16,6 +16,7 @@ from gateway.api.answers import (
     moment,
     request_body,
 )
+from gateway.api.reasons import Because, because, checked
 from gateway.auth import ADMIN, Principal, forbidden, hub_of, require
 from gateway.keys import Created, Key, NewKey
 from gateway.problems import Problem
@@ -41,6 +42,7 @@ async def create(request: Request, principal: Admin) -> Response:
     """`key` is shown this once. An admin of some plants or domains makes keys for these only."""
     hub = hub_of(request)
     new = await body_as(request, NewKey)
+    new = structs.replace(new, reason=checked(new.reason))
     _check(new, hub.deployment.plants.keys())
     if not _gives(principal, new.plants, new.domains):
         raise forbidden(
@@ -69,18 +71,28 @@ def _check(new: NewKey, plants: Any) -> None:
         raise Problem(422, "invalid", f"{faults[0][0]} {faults[0][1]}", errors=faults)
 
 
-@api.post("/v1/keys/{key}/rotate", summary="A new secret for a key")
+@api.post(
+    "/v1/keys/{key}/rotate",
+    summary="A new secret for a key",
+    openapi_extra=request_body(Because, required=False),
+)
 async def rotate(request: Request, principal: Admin, key: Id) -> Response:
     """The old one ends at once. `key` is shown this once."""
+    reason = await because(request)
     found = await _one(request, principal, key)
-    return json(_created(await hub_of(request).keys.rotate(found.id, by=principal.name)))
+    return json(_created(await hub_of(request).keys.rotate(found.id, by=principal.name, reason=reason)))
 
 
-@api.post("/v1/keys/{key}/revoke", summary="End a key for good")
+@api.post(
+    "/v1/keys/{key}/revoke",
+    summary="End a key for good",
+    openapi_extra=request_body(Because, required=False),
+)
 async def revoke(request: Request, principal: Admin, key: Id) -> Response:
     """At once, streams included within seconds."""
+    reason = await because(request)
     found = await _one(request, principal, key)
-    return json(_shown(await hub_of(request).keys.revoke(found.id, by=principal.name)))
+    return json(_shown(await hub_of(request).keys.revoke(found.id, by=principal.name, reason=reason)))
 
 
 async def _one(request: Request, principal: Principal, identifier: str) -> Key:

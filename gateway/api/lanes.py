@@ -24,6 +24,7 @@ from gateway.api.answers import (
     position_cursor,
     request_body,
 )
+from gateway.api.reasons import checked
 from gateway.auth import OPERATE, READ, Principal, forbidden, hub_of, require
 from gateway.problems import Problem
 from router import lanes as kept
@@ -38,10 +39,11 @@ _READ_AT_ONCE = 200
 
 
 class Release(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A lane."""
+    """A lane, and why it is let go; that stands in the audit."""
 
     route: str
     key: str
+    reason: str = ""
 
 
 @api.get("/v1/lanes", summary="Blocked keys, longest first")
@@ -167,10 +169,11 @@ async def release(request: Request, principal: Annotated[Principal, Depends(requ
     """The head is tried now, whatever it waits for; when it is delivered, the others follow in order."""
     hub = hub_of(request)
     wanted = await body_as(request, Release)
+    reason = checked(wanted.reason)
     heads = await hub.journal.read(lambda t: kept.heads(t, wanted.route, wanted.key, 1))
     if not heads:
         raise _free(wanted.route, wanted.key)
     if not sees_lane(principal, heads[0]):
         raise forbidden("the lane is of a plant or domain that is not the key's")
-    waiting = await hub.lanes_release(wanted.route, wanted.key, by=principal.name)
+    waiting = await hub.lanes_release(wanted.route, wanted.key, by=principal.name, reason=reason)
     return json({"route": wanted.route, "key": wanted.key, "released": waiting})

@@ -22,6 +22,7 @@ from gateway.api.answers import (
 )
 from gateway.api.dead_letters import Chosen, chosen_filters
 from gateway.api.letters import full_type, plants_of, seen_by
+from gateway.api.reasons import checked
 from gateway.auth import OPERATE, READ, Principal, forbidden, hub_of, require
 from gateway.problems import Problem
 
@@ -37,11 +38,12 @@ _RATE: Final = 10.0
 
 
 class Begin(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Which ones, and how many a second, at most. ``group`` is a fingerprint."""
+    """Which ones, how many a second, at most, and why. ``group`` is a fingerprint."""
 
     filter: Chosen | None = None
     group: str | None = None
     rate: float = _RATE
+    reason: str = ""
 
 
 @api.get("/v1/dead-letters/groups", summary="What failed alike, the most first")
@@ -92,11 +94,13 @@ async def begin(request: Request, principal: Operator) -> Response:
     oldest first; those of one key or adapter keep their order. What fails anew, or arrives meanwhile, is
     counted and not tried. Goes on after a restart. `Location` has its progress."""
     wanted = await body_as(request, Begin)
+    reason = checked(wanted.reason)
     try:
         progress = await hub_of(request).retries.begin(
             chosen_filters(wanted.filter, wanted.group),
             by=principal.name,
             rate=wanted.rate,
+            reason=reason,
             plants=plants_of(principal),
             sees=seen_by(principal),
         )

@@ -11,7 +11,7 @@ import typer
 if TYPE_CHECKING:
     from gateway.commands.client import Client
 
-__all__ = ["DEFAULT_URL", "AsJson", "KeyFile", "Url", "ask"]
+__all__ = ["DEFAULT_URL", "AsJson", "KeyFile", "Reason", "Url", "ask", "because"]
 
 Url = Annotated[
     str, typer.Option("--url", envvar="CROSSPLANT_URL", help="Where the gateway is.", metavar="URL")
@@ -26,6 +26,7 @@ KeyFile = Annotated[
     ),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="JSON, for machines.")]
+Reason = Annotated[str, typer.Option("--reason", help="Why, if there is something to say; for the audit.")]
 
 DEFAULT_URL = "http://127.0.0.1:8080"
 
@@ -38,6 +39,11 @@ def ask(url: str, key_file: Path | None) -> Client:
     from gateway.commands.client import Client
 
     return Client(url, _key(key_file))
+
+
+def because(reason: str) -> dict[str, str]:
+    """What a body says of why; nothing for no reason."""
+    return {"reason": reason} if reason else {}
 
 
 def _key(key_file: Path | None) -> str:

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
-from gateway.commands.asking import DEFAULT_URL, AsJson, KeyFile, Url, ask
+from gateway.commands.asking import DEFAULT_URL, AsJson, KeyFile, Reason, Url, ask, because
 from gateway.commands.edits import approve, edit, edits, withdraw
 from gateway.commands.retries import groups, retries
 
@@ -136,6 +136,7 @@ def retry(
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Shows what would come of it, and delivers nothing.")
     ] = False,
+    reason: Reason = "",
     url: Url = DEFAULT_URL,
     key_file: KeyFile = None,
     as_json: AsJson = False,
@@ -149,7 +150,7 @@ def retry(
     and why, how many of each; exit code 1 when some would fail or wait for a code.
 
     \b
-    crossplant dead-letters retry 17 18
+    crossplant dead-letters retry 17 18 --reason "the ERP took the item over at noon"
     crossplant dead-letters retry --route asn-to-erp --dry-run
     crossplant dead-letters retry --group 3f0a9c2b77d1 --rate 20
     """
@@ -162,9 +163,9 @@ def retry(
     if rate is not None:
         from gateway.commands.retries import begin
 
-        begin(group, chosen, rate, url, key_file, numbers=numbers, as_json=as_json)
+        begin(group, chosen, rate, url, key_file, numbers=numbers, reason=reason, as_json=as_json)
         return
-    _act("retry", numbers, group, chosen, {}, url, key_file, as_json=as_json)
+    _act("retry", numbers, group, chosen, because(reason), url, key_file, as_json=as_json)
 
 
 @dead_letters.command(short_help="Gives up for good: some, a group, or a route's.")

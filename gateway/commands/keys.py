@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 
-from gateway.commands.asking import DEFAULT_URL, AsJson, KeyFile, Url, ask
+from gateway.commands.asking import DEFAULT_URL, AsJson, KeyFile, Reason, Url, ask, because
 
 if TYPE_CHECKING:
     from gateway.commands.client import Client
@@ -52,6 +52,7 @@ def create(
     expires: Annotated[
         str, typer.Option(help="How long it is valid, such as 90d or 12h. Default: until it is revoked.")
     ] = "",
+    reason: Reason = "",
     data: Data = None,
     url: Url = DEFAULT_URL,
     key_file: KeyFile = None,
@@ -65,7 +66,7 @@ def create(
     crossplant keys create mes --role integrator --plant aachen --expires 90d
     """
     wanted: dict[str, Any] = {"name": name, "roles": role, "plants": plant or None, "domains": domain or None}
-    wanted["expires_at"] = _end(expires)
+    wanted |= {"expires_at": _end(expires), **because(reason)}
     if data is None:
         made = ask(url, key_file).post(
             "/v1/keys", {key: value for key, value in wanted.items() if value is not None}
@@ -119,6 +120,7 @@ def list_keys(
 @keys.command(short_help="Gives a key a new secret; the old one ends at once.")
 def rotate(
     key: Which,
+    reason: Reason = "",
     data: Data = None,
     url: Url = DEFAULT_URL,
     key_file: KeyFile = None,
@@ -132,30 +134,36 @@ def rotate(
     """
     if data is None:
         client = ask(url, key_file)
-        made = client.post(f"/v1/keys/{_id(client, key)}/rotate")
+        made = client.post(f"/v1/keys/{_id(client, key)}/rotate", because(reason))
     else:
         from gateway import local
 
-        made = _made(_here(data, lambda folder: local.rotate(folder, key)))
+        made = _made(_here(data, lambda folder: local.rotate(folder, key, reason)))
     _show_made(made, as_json=as_json)
 
 
 @keys.command(short_help="Ends a key for good.")
-def revoke(key: Which, data: Data = None, url: Url = DEFAULT_URL, key_file: KeyFile = None) -> None:
+def revoke(
+    key: Which,
+    reason: Reason = "",
+    data: Data = None,
+    url: Url = DEFAULT_URL,
+    key_file: KeyFile = None,
+) -> None:
     """Ends a key for good; it stays in the list.
 
     \b
-    crossplant keys revoke mes
+    crossplant keys revoke mes --reason "the terminal was replaced"
     """
     from gateway.commands.terminal import say
 
     if data is None:
         client = ask(url, key_file)
-        client.post(f"/v1/keys/{_id(client, key)}/revoke")
+        client.post(f"/v1/keys/{_id(client, key)}/revoke", because(reason))
     else:
         from gateway import local
 
-        _here(data, lambda folder: local.revoke(folder, key))
+        _here(data, lambda folder: local.revoke(folder, key, reason))
     say(f"{key} is revoked")
 
 

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
-from gateway.commands.asking import DEFAULT_URL, AsJson, KeyFile, Url, ask
+from gateway.commands.asking import DEFAULT_URL, AsJson, KeyFile, Reason, Url, ask, because
 
 __all__ = ["lanes"]
 
@@ -105,6 +105,7 @@ def release(
     route: Annotated[str, typer.Argument(help="The route.", metavar="ROUTE")],
     key: Annotated[str, typer.Argument(help="The key, as `lanes list` shows it.", metavar="KEY")],
     *,
+    reason: Reason = "",
     url: Url = DEFAULT_URL,
     key_file: KeyFile = None,
     as_json: AsJson = False,
@@ -116,7 +117,8 @@ def release(
     """
     from gateway.commands.terminal import say, show_json
 
-    answer = ask(url, key_file).post("/v1/lanes/release", {"route": route, "key": key})
+    wanted = {"route": route, "key": key, **because(reason)}
+    answer = ask(url, key_file).post("/v1/lanes/release", wanted)
     if as_json:
         show_json(answer)
     else:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
-from gateway.commands.asking import DEFAULT_URL, AsJson, KeyFile, Url, ask
+from gateway.commands.asking import DEFAULT_URL, AsJson, KeyFile, Url, ask, because
 
 if TYPE_CHECKING:
     from gateway.commands.client import Client
@@ -105,6 +105,7 @@ def begin(
     key_file: Path | None,
     *,
     numbers: list[int] | None,
+    reason: str = "",
     as_json: bool,
 ) -> None:
     """Begins one and shows how far it is until it ends; exit code 1 when some failed."""
@@ -115,7 +116,7 @@ def begin(
     if numbers or not (group or wanted):
         raise ConfigError("--rate is for a group or filter: --group, --route or --adapter")
     client = ask(url, key_file)
-    body: dict[str, Any] = {"rate": rate}
+    body: dict[str, Any] = {"rate": rate, **because(reason)}
     body |= ({"group": group} if group else {}) | ({"filter": wanted} if wanted else {})
     progress = _followed(client, client.post("/v1/dead-letters/retries", body))
     if as_json:

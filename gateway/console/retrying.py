@@ -11,6 +11,7 @@ from deadletter.bulk import MOST_PER_S, Progress
 from deadletter.service import NotPossible
 from gateway.api.letters import one as letter_of
 from gateway.api.letters import plants_of, seen_by
+from gateway.api.reasons import checked
 from gateway.auth import OPERATE, forbidden
 from gateway.console.guard import room
 from gateway.console.letters import groups
@@ -80,6 +81,7 @@ async def begin(visitor: Acting, group: GroupName) -> Response:
         {"fingerprint": group},
         by=visitor.principal.name,
         rate=rate,
+        reason=checked(visitor.fields.get("reason", "")),
         plants=plants_of(visitor.principal),
         sees=seen_by(visitor.principal),
     )

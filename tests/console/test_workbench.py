@@ -11,6 +11,7 @@ import pytest
 from canonical.errors import Rejected
 from canonical.expression import FieldMap
 from canonical.ports import Accepted, Delivery, Failed, SinkOutcome
+from gateway import audit
 from gateway.console import editing
 from tests.console.site import Site, csrf_of
 from tests.gateway.hubs import event, order_data
@@ -166,10 +167,12 @@ async def test_a_group_is_retried_at_a_rate_stopped_and_resumed(site: Site) -> N
     listed = await page(visitor, f"/dead-letters?group={group}")
     assert "Retry all 30" in listed
     target.open = True
-    asked = {"csrf": csrf_of(listed), "rate": "4"}
+    asked = {"csrf": csrf_of(listed), "rate": "4", "reason": "the target is up again"}
     begun = await visitor.post(f"/dead-letters/groups/{group}/retry", data=asked)
     address = begun.headers["location"]
     assert (begun.status_code, address) == (303, "/dead-letters/retries/1")
+    (act,) = await audit.page(site.hub.journal, act="retry.begin")
+    assert act.details["reason"] == "the target is up again"
     meanwhile = await page(visitor, f"/dead-letters?group={group}")
     assert "of this group is running" in meanwhile
     assert f'action="/dead-letters/groups/{group}/retry"' not in meanwhile
@@ -198,6 +201,21 @@ async def test_a_group_is_retried_at_a_rate_stopped_and_resumed(site: Site) -> N
         assert answer.status_code == 422, rate
     nothing = await visitor.post(f"/dead-letters/groups/{group}/retry", data=asked)
     assert (nothing.status_code, "no open dead letter is among them" in nothing.text) == (409, True)
+
+
+async def test_why_one_was_retried_is_asked_and_may_stay_unsaid(site: Site) -> None:
+    _, (number,) = await unmapped(site, "O-1")
+    visitor = await site.visitor("operator")
+    shown = await page(visitor, f"/dead-letters/{number}")
+    assert "Try it again, because (may stay empty)" in shown
+    for reason in ("the map was mended", ""):
+        answer = await visitor.post(
+            f"/dead-letters/{number}/retry", data={"csrf": csrf_of(shown), "reason": reason}
+        )
+        assert answer.status_code == 303
+        await site.letters(1)  # it fails again
+    second, first = await audit.page(site.hub.journal, act="dead_letter.retry")
+    assert (first.details["reason"], "reason" in second.details) == ("the map was mended", False)
 
 
 async def test_others_retries_are_not_for_keys_of_one_plant(site: Site) -> None:

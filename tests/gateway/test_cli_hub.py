@@ -282,10 +282,16 @@ def test_a_dead_letter_cannot_steer_the_terminal(running: RunningHub) -> None:
         assert "many" in out or command == ("list",)
 
 
+def _reasons(running: RunningHub, act: str) -> list[str]:
+    acts = running.cli("audit", "list", "--json").json()
+    return [each["details"].get("reason", "") for each in acts if each["act"] == act]
+
+
 def test_a_retry_that_fails_again_exits_with_1(running: RunningHub) -> None:
-    done = running.cli("dead-letters", "retry", "--adapter", "mes")
+    done = running.cli("dead-letters", "retry", "--adapter", "mes", "--reason", "once more")
     assert done.code == 1
     assert "open" in done.out
+    assert "once more" in _reasons(running, "dead_letter.retry")
 
 
 def test_a_retry_needs_to_know_which(running: RunningHub) -> None:
@@ -301,7 +307,8 @@ def test_lanes_say_what_they_wait_for_and_a_new_row_lets_them_go(running: Runnin
     rows = running.cli("lanes", "show", lane["route"], lane["key"], "--json").json()
     assert [(row["position"], row["state"]) for row in rows] == [(lane["position"], "parked")]
     assert str(lane["position"]) in running.cli("lanes", "show", lane["route"], lane["key"]).out
-    assert running.cli("lanes", "release", lane["route"], lane["key"]).code == 0
+    assert running.cli("lanes", "release", lane["route"], lane["key"], "--reason", "let me see").code == 0
+    assert "let me see" in _reasons(running, "lane.release")
     added = running.cli("crosswalks", "add", "item", "erp", "40009", "PUMP-9")
     assert added.code == 0, added.err
     assert "receipt doc-4712" in until(running, "trace", "4712", shows="delivered")
@@ -359,7 +366,8 @@ def test_keys_are_made_listed_rotated_and_revoked_through_the_gateway(running: R
     gone = crossplant("routes", "list", env=reader)
     assert gone.code == 1
     assert "CROSSPLANT_API_KEY" in gone.err
-    assert running.cli("keys", "revoke", "press").code == 0
+    assert running.cli("keys", "revoke", "press", "--reason", "the press is sold").code == 0
+    assert "the press is sold" in _reasons(running, "key.revoke")
     assert running.cli("keys", "revoke", "press").code == 1
 
 
@@ -368,7 +376,9 @@ def test_keys_are_kept_on_the_machine_itself_without_a_key(running: RunningHub) 
     key = made.json()["key"]
     assert crossplant("routes", "list", env={**running.env, "CROSSPLANT_API_KEY": key}).code == 0
     assert "local" in crossplant("keys", "list", "--data", running.data).out
-    assert crossplant("keys", "revoke", "local", "--data", running.data).code == 0
+    told = ("--reason", "the test is over")
+    assert crossplant("keys", "revoke", "local", "--data", running.data, *told).code == 0
+    assert "the test is over" in _reasons(running, "key.revoke")
     assert crossplant("keys", "rotate", "local", "--data", running.data).code == 1
 
 

@@ -240,11 +240,12 @@ async def test_a_release_is_audited_or_not_done(gate: Gate, monkeypatch: pytest.
         patched.setattr(gate.hub.audit, "record", full)
         assert (await operator.post("/v1/lanes/release", json=lane)).status_code == 503
     assert len(sink.calls) == tried
+    lane["reason"] = "the press is set up again"
     assert (await operator.post("/v1/lanes/release", json=lane)).json()["released"] == 2
     await eventually(lambda: len(sink.calls) > tried)
     [entry] = await audit.page(gate.hub.journal, act="lane.release")
     assert (entry.actor, entry.subject) == ("test 0", "route/orders")
-    assert entry.details == {"key": "O:O-1", "waiting": 2}
+    assert entry.details == {"key": "O:O-1", "waiting": 2, "reason": "the press is set up again"}
 
 
 async def test_what_waits_in_a_lane_is_listed_in_its_order(gate: Gate) -> None:

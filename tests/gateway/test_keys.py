@@ -54,6 +54,25 @@ async def test_rotating_and_revoking_end_a_key_at_once(gate: Gate) -> None:
     assert (await admin.post(f"/v1/keys/{made['id']}/rotate")).status_code == 404
 
 
+async def test_why_a_key_was_made_rotated_and_revoked_is_in_the_audit(gate: Gate) -> None:
+    admin = await gate.client("admin")
+    wanted = {"name": "x", "roles": ["viewer"], "reason": "a new terminal"}
+    made = (await admin.post("/v1/keys", json=wanted)).json()
+    path = f"/v1/keys/{made['id']}"
+    too_long = await admin.post(f"{path}/rotate", json={"reason": "x" * 2001})
+    assert (too_long.status_code, too_long.json()["errors"][0]["pointer"]) == (422, "/reason")
+    assert (await admin.post(f"{path}/rotate", json={"reason": "it was on a note"})).status_code == 200
+    assert (await admin.post(f"{path}/rotate")).status_code == 200  # nobody has to say why
+    assert (await admin.post(f"{path}/revoke", json={"reason": "scrapped"})).status_code == 200
+    entries = await audit.page(gate.hub.journal, subject=f"key/{made['id']}")
+    assert [(entry.act, entry.details.get("reason")) for entry in entries] == [
+        ("key.revoke", "scrapped"),
+        ("key.rotate", None),
+        ("key.rotate", "it was on a note"),
+        ("key.create", "a new terminal"),
+    ]
+
+
 async def test_a_key_revoked_while_it_is_verified_is_not_remembered(gate: Gate) -> None:
     made = await gate.hub.keys.create(VIEWER, by="test")
     verifying = asyncio.create_task(gate.hub.keys.verify(made.text))
@@ -169,11 +188,12 @@ async def test_a_running_hub_answers_on_its_socket(gate: Gate) -> None:
             await asyncio.to_thread(local.revoke, folder, "nobody")
         await asyncio.to_thread(local.rotate, folder, made.key.id)
         assert await gate.hub.keys.verify(made.text) is None  # the hub's own memory forgot it
-        await asyncio.to_thread(local.revoke, folder, "someone")
+        await asyncio.to_thread(local.revoke, folder, "someone", "left the works")
     entries = await audit.page(gate.hub.journal)
     acts = [entry.act for entry in entries if entry.act.startswith("key.")]
     assert acts == ["key.revoke", "key.rotate", "key.create"]
     assert entries[0].actor.startswith("local:")
+    assert entries[0].details == {"name": "someone", "reason": "left the works"}
     assert not (folder / local.SOCKET).exists()
 
 

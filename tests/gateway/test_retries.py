@@ -9,6 +9,7 @@ import httpx
 
 from canonical.errors import Rejected
 from canonical.ports import Accepted, Delivery, Failed, SinkOutcome
+from gateway import audit
 from tests.gateway.hubs import Gate, event, opened
 from tests.gateway.test_exceptions import letters, refused
 from tests.router.rig import ScriptedSink, route
@@ -107,6 +108,48 @@ async def test_group_retry_takes_the_frozen_selection_and_no_more(gate: Gate) ->
     assert len(door.taken) == len(set(door.taken)) == told["recovered"]
     acts = (await (await gate.client("admin")).get("/v1/audit?subject=retry/1")).json()["items"]
     assert [act["act"] for act in acts] == ["retry.running", "retry.stopped", "retry.begin"]
+
+
+async def test_why_one_a_group_or_many_were_retried_is_in_the_audit(gate: Gate) -> None:
+    door = Door(gate)
+    await gate.route(route(), door.sink)
+    await door.refuse(0, 3)
+    operator = await gate.client("operator")
+    path = "/v1/dead-letters"
+    assert (await operator.post(f"{path}/1/retry")).status_code == 200  # nobody has to say why
+    await eventually(lambda: _open(operator, 3))
+    assert (await operator.post(f"{path}/1/retry", json={"reason": "a hunch"})).status_code == 200
+    await eventually(lambda: _open(operator, 3))
+    (group,) = (await operator.get(f"{path}/groups")).json()["items"]
+    wanted = {"group": group["fingerprint"], "reason": "the target was down"}
+    assert len((await operator.post(f"{path}/retry", json=wanted)).json()["results"]) == 3
+    await eventually(lambda: _open(operator, 3))
+    begun = await begin(operator, **wanted, rate=100)
+    await eventually(lambda: _tried(gate))
+    whys = [entry.details.get("reason") for entry in await audit.page(gate.hub.journal, act="retry.begin")]
+    assert whys == ["the target was down"]
+    entries = await audit.page(gate.hub.journal, act="dead_letter.retry", subject="dead_letter/1")
+    told = [(entry.details.get("reason"), entry.details.get("retry")) for entry in entries]
+    assert told == [
+        (None, begun["id"]),
+        ("the target was down", None),
+        ("a hunch", None),
+        (None, None),
+    ]
+    too_long = {"reason": "x" * 2001}
+    for address in (f"{path}/1/retry", f"{path}/retry", f"{path}/retries"):
+        refused = await operator.post(address, json=too_long)
+        assert (refused.status_code, refused.json()["errors"][0]["pointer"]) == (422, "/reason")
+
+
+async def _open(client: httpx.AsyncClient, number: int) -> bool:
+    found = (await client.get("/v1/dead-letters?status=open")).json()["items"]
+    return len(found) == number
+
+
+async def _tried(gate: Gate) -> bool:
+    entries = await audit.page(gate.hub.journal, act="dead_letter.retry")
+    return sum("retry" in entry.details for entry in entries) == 3
 
 
 async def test_retry_goes_on_after_a_restart(tmp_path: Path) -> None:
