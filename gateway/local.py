@@ -22,9 +22,20 @@ import msgspec
 from canonical.errors import ConfigError, CrossplantError
 from canonical.ports import Store
 from gateway import audit, keys
+from gateway.backedup import BackedUp, Noted, of_file
 from gateway.keys import Created, Key, KeyConflict, Keys, NewKey
 
-__all__ = ["SOCKET", "create", "listed", "listening", "revoke", "rotate", "verified"]
+__all__ = [
+    "SOCKET",
+    "backed_up",
+    "create",
+    "listed",
+    "listening",
+    "me",
+    "revoke",
+    "rotate",
+    "verified",
+]
 
 SOCKET = "hub.sock"
 T = TypeVar("T")
@@ -37,7 +48,7 @@ _ANSWER_BYTES = 16_000_000
 
 def create(data_dir: Path, wanted: NewKey) -> Created:
     """A new key of the hub with this data folder. Raises ValueError, KeyConflict, ConfigError."""
-    return _ask(data_dir, "POST", "/keys", wanted, Created, lambda kept: kept.create(wanted, by=_me()))
+    return _ask(data_dir, "POST", "/keys", wanted, Created, lambda kept: kept.create(wanted, by=me()))
 
 
 def listed(data_dir: Path) -> list[Key]:
@@ -49,7 +60,7 @@ def rotate(data_dir: Path, key: str, reason: str = "") -> Created:
     """A new secret for a key, given by id or name. Raises LookupError, ConfigError."""
 
     def directly(kept: Keys) -> Coroutine[Any, Any, Created]:
-        return kept.rotate(key, by=_me(), reason=reason)
+        return kept.rotate(key, by=me(), reason=reason)
 
     return _ask(data_dir, "POST", "/keys/rotate", _about(key, reason), Created, directly)
 
@@ -58,7 +69,7 @@ def revoke(data_dir: Path, key: str, reason: str = "") -> Key:
     """Ends a key, given by id or name. Raises LookupError, ConfigError."""
 
     def directly(kept: Keys) -> Coroutine[Any, Any, Key]:
-        return kept.revoke(key, by=_me(), reason=reason)
+        return kept.revoke(key, by=me(), reason=reason)
 
     return _ask(data_dir, "POST", "/keys/revoke", _about(key, reason), Key, directly)
 
@@ -75,11 +86,19 @@ def _ask(
     answer: type[T],
     directly: Callable[[Keys], Coroutine[Any, Any, T]],
 ) -> T:
+    text = _asked(data_dir, method, path, body)
+    if text is None:
+        return asyncio.run(_on_the_store(data_dir, directly))
+    return msgspec.json.decode(text, type=answer)
+
+
+def _asked(data_dir: Path, method: str, path: str, body: Any) -> bytes | None:
+    """What the hub on this folder answers; None when none runs."""
     connection = _Connection(data_dir)
     try:
         connection.connect()
     except (FileNotFoundError, ConnectionRefusedError):
-        return asyncio.run(_on_the_store(data_dir, directly))
+        return None
     try:
         content = None if body is None else msgspec.json.encode(body)
         connection.request(method, path, content, {"Content-Type": "application/json"})
@@ -91,7 +110,7 @@ def _ask(
         connection.close()
     if response.status >= 300:
         raise _refusal(response.status, text)
-    return msgspec.json.decode(text, type=answer)
+    return text
 
 
 def _refusal(status: int, text: bytes) -> Exception:
@@ -108,6 +127,14 @@ def _refusal(status: int, text: bytes) -> Exception:
             return ValueError(detail)
         case _:
             return CrossplantError(detail, code="local")
+
+
+def backed_up(data_dir: Path, file: Path, head: int) -> bool:
+    """Has the running hub write a backup into its audit; False when none runs. Raises CrossplantError,
+    LookupError, ValueError when it does not."""
+    if not (data_dir / SOCKET).exists():
+        return False
+    return _asked(data_dir, "POST", "/backups", of_file(file, head)) is not None
 
 
 def verified(data_dir: Path, seal: str) -> dict[str, Any]:
@@ -138,7 +165,8 @@ async def _store(data_dir: Path) -> AsyncIterator[Store]:
         await journal.close()
 
 
-def _me() -> str:
+def me() -> str:
+    """How an act of whoever runs this program is audited."""
     return _local_name(os.getuid())
 
 
@@ -184,8 +212,11 @@ def _short(data_dir: Path) -> Iterator[str]:
 
 
 @contextlib.asynccontextmanager
-async def listening(kept: Keys, data_dir: Path) -> AsyncIterator[None]:
-    """Answers on the socket while the context lasts. The data folder must be locked by the caller."""
+async def listening(kept: Keys, data_dir: Path, noted: Noted | None = None) -> AsyncIterator[None]:
+    """Answers on the socket while the context lasts. The data folder must be locked by the caller.
+
+    ``noted`` keeps that somebody made a backup; without it such a thing is not answered.
+    """
     import uvicorn
 
     from gateway.serving import Guarded, Server
@@ -208,7 +239,7 @@ async def listening(kept: Keys, data_dir: Path) -> AsyncIterator[None]:
     path.chmod(0o600)  # nobody can connect before it listens
     listener.listen()
     settings = uvicorn.Config(
-        _app(kept),
+        _app(kept, noted),
         http=Local,
         ws="none",
         lifespan="off",
@@ -245,7 +276,7 @@ async def _act(kept: Keys, method: str, path: str, body: bytes, by: str) -> Any:
     return await act(asked["key"], by=by, reason=asked.get("reason", ""))
 
 
-def _app(kept: Keys) -> Any:
+def _app(kept: Keys, noted: Noted | None) -> Any:
     """The few requests that the socket answers."""
     from starlette.applications import Starlette
     from starlette.requests import Request
@@ -263,8 +294,20 @@ def _app(kept: Keys) -> Any:
             raise Problem(422, "invalid", str(error)) from error
         return Response(msgspec.json.encode(found), media_type="application/json")
 
+    async def note(request: Request) -> Response:
+        by = str(request.scope["state"]["actor"])
+        try:
+            made = msgspec.json.decode(await request.body(), type=BackedUp)
+        except msgspec.DecodeError as error:
+            raise Problem(422, "invalid", str(error)) from error
+        if noted is not None:
+            await noted(made, by)
+        return Response(status_code=204)
+
+    told = [] if noted is None else [Route("/backups", note, methods=["POST"])]
     app = Starlette(
         routes=[
+            *told,
             Route("/keys", handle, methods=["GET", "POST"]),
             Route("/keys/rotate", handle, methods=["POST"]),
             Route("/keys/revoke", handle, methods=["POST"]),

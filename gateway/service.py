@@ -24,6 +24,7 @@ from config.load import load
 from config.model import Deployment, Tls
 from gateway import local, serving
 from gateway.app import build
+from gateway.backedup import noting
 from gateway.runtime import Hub
 
 __all__ = ["address", "in_loop", "listen", "run_hub", "serving_hub", "stopped_by_signals"]
@@ -92,7 +93,8 @@ async def serving_hub(
         hub = Hub(deployment, data_dir, log=log, path=path)
         stack.push_async_callback(hub.close)
         await hub.open()
-        await stack.enter_async_context(local.listening(hub.keys, data_dir))
+        noted = noting(hub.journal, hub.audit.record)
+        await stack.enter_async_context(local.listening(hub.keys, data_dir, noted))
         await stack.enter_async_context(_http(hub, listener))
         hub.start_sources()
         yield hub

@@ -29,15 +29,22 @@ def backup(
 
     The configuration and its secrets are not in it: keep them in version control and in a vault. It needs
     room for one more copy of the journal beside FILE while it is made. A backup holds what was recorded up
-    to its moment; what is recorded later is only in the data folder.
+    to its moment; what is recorded later is only in the data folder. A running hub writes the file's name and
+    SHA-256 into its audit; that row is in the next backup.
 
     \b
     crossplant backup /backup/hub-monday.tar --data /var/lib/crossplant
     """
+    from canonical.errors import CrossplantError
+    from gateway import local
     from gateway.backup import back_up
     from gateway.commands.terminal import say, show_json
 
     made = back_up(data, file, progress=_progress())
+    try:
+        local.backed_up(data, file, made.head)
+    except (CrossplantError, LookupError, ValueError, OSError) as error:
+        say(f"the backup is whole, but the running hub did not write it into its audit: {error}")
     if as_json:
         show_json(
             {"file": str(file), "head": made.head, "size_bytes": file.stat().st_size, "damaged": made.damaged}
@@ -60,15 +67,22 @@ def restore(
 
     What the hub recorded after the backup is not in it. Sources that keep what was not acknowledged do not
     send that again, since it was: ask for it at the source. Deliveries made after the backup may be made
-    once more, under the same idempotency keys.
+    once more, under the same idempotency keys. The folder's audit says who restored it, and of what.
 
     \b
     crossplant restore /backup/hub-monday.tar --data /var/lib/crossplant
     """
+    from canonical.errors import CrossplantError
+    from gateway import local
+    from gateway.backup import note_restored
     from gateway.backup import restore as bring_back
     from gateway.commands.terminal import say, show_json
 
     found = bring_back(file, data, progress=_progress())
+    try:
+        note_restored(data, file, found, by=local.me())
+    except CrossplantError as error:
+        say(f"the folder is whole, but its audit does not say who restored it: {error}")
     if as_json:
         show_json(
             {

@@ -1,6 +1,7 @@
 """A backup taken while the hub runs is whole, and a restored hub goes on from it."""
 
 import asyncio
+import hashlib
 import io
 import tarfile
 from collections.abc import AsyncIterator
@@ -13,7 +14,9 @@ from msgspec import structs
 
 from canonical.errors import ConfigError
 from deadletter import store as dead_letters
-from gateway.audit import Audit
+from gateway import local
+from gateway.audit import Audit, page
+from gateway.backedup import noting
 from gateway.backup import BackupError, back_up, restore
 from gateway.runtime import TABLES
 from router import unreadable
@@ -228,6 +231,44 @@ def test_backup_cannot_reach_out_of_the_folder(tmp_path: Path, name: str) -> Non
         archive.addfile(member, io.BytesIO(b"evil"))
     with pytest.raises(BackupError, match="outside of the data folder"):
         restore(tmp_path / "evil.tar", tmp_path / "new")
+
+
+async def test_the_audit_tells_who_made_a_backup_and_who_restored_it(tmp_path: Path) -> None:
+    file, hub = tmp_path / "a.tar", tmp_path / "hub"
+    async with opened(hub) as gate:
+        journal, record = gate.hub.journal, gate.hub.audit.record
+        await gate.record(event(1))
+        await gate.key("admin")
+        async with local.listening(gate.hub.keys, hub, noting(journal, record)):
+            made = await asyncio.to_thread(crossplant, "backup", file, "--data", hub)
+        assert made.code == 0, made.err
+        (entry,) = await page(journal, act="backup.make")
+        assert (entry.actor, entry.subject) == (local.me(), "backup/a.tar")
+        digest = hashlib.sha256(file.read_bytes()).hexdigest()
+        size = file.stat().st_size
+        assert entry.details == {"file": "a.tar", "sha256": digest, "size_bytes": size, "head": 1}
+        async with local.listening(gate.hub.keys, hub):  # as an older hub, which keeps no such rows
+            again = await asyncio.to_thread(crossplant, "backup", tmp_path / "b.tar", "--data", hub)
+        assert (again.code, "did not write it into its audit" in again.err) == (0, True)
+    back = await asyncio.to_thread(crossplant, "restore", file, "--data", tmp_path / "new")
+    assert back.code == 0, back.err
+    async with opened(tmp_path / "new") as gate:
+        loaded, restored, *_ = await page(gate.hub.journal)
+        assert loaded.act == "configuration.load"  # the hub's start
+        assert (restored.act, restored.actor) == ("backup.restore", local.me())
+        assert (restored.subject, restored.details["head"]) == ("backup/a.tar", 1)
+        verified = await gate.hub.audit.verify(gate.hub.journal)
+        assert (verified["findings"], verified["head"]["first"]) == ([], 1)
+        assert await _numbers(gate) == ["000001"]
+
+
+async def test_a_broken_audit_key_does_not_stop_a_restore(backup: Path, tmp_path: Path) -> None:
+    await asyncio.to_thread(restore, backup, tmp_path / "first")
+    (tmp_path / "first" / "audit.key").write_bytes(b"")
+    await asyncio.to_thread(back_up, tmp_path / "first", tmp_path / "b.tar")
+    back = await asyncio.to_thread(crossplant, "restore", tmp_path / "b.tar", "--data", tmp_path / "new")
+    assert (back.code, "does not say who restored it" in back.err) == (0, True)
+    assert (tmp_path / "new" / "journal.db").is_file()
 
 
 async def test_commands_say_what_they_did(tmp_path: Path) -> None:
