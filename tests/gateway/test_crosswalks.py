@@ -415,6 +415,19 @@ async def test_an_import_that_reaches_for_another_plant_is_409_with_an_audit_row
     assert len(await audit.page(gate.hub.journal, act="crosswalk.refused")) == 1
 
 
+async def test_an_import_that_wants_a_second_person_is_409_with_an_audit_row(tmp_path: Path) -> None:
+    async with opened(tmp_path / "data", stewardship={"item": {"second_person": True}}) as gate:
+        steward = await gate.client("steward")
+        text = HEADER + "item,erp,,V-1,A-1,,,\n"
+        shown = (await sent(steward, text)).json()
+        applied = await sent(steward, text, f"?apply=true&hash={shown['hash']}")
+        assert applied.status_code == 409
+        (entry,) = await audit.page(gate.hub.journal, act="crosswalk.refused")
+        assert (entry.actor, entry.details["act"]) == ("test 0", "crosswalk.import")
+        assert "need a second person's approval" in entry.details["refused"]
+        assert entry.details["row"]["value"] == "V-1"
+
+
 async def test_an_import_of_codes_that_others_keep_is_403_with_an_audit_row(tmp_path: Path) -> None:
     keepers = {"uom": {"keys": ["test 1"]}}
     async with opened(tmp_path / "data", stewardship=keepers) as gate:
