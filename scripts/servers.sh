@@ -63,6 +63,7 @@ server mosquitto_pub mosquitto-clients
 server rabbitmq-server rabbitmq-server rabbitmq-server epmd
 server curl curl
 server faketime faketime
+server promtool prometheus prometheus prometheus-node-exporter
 server fusermount3 fuse3
 server sftp openssh-client
 server sshd openssh-server ssh

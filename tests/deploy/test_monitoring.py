@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 import re
-import shutil
 import subprocess
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -20,6 +19,7 @@ from config.model import Deployment
 from gateway.exposition import Exposition
 from gateway.metrics import Metrics
 from tests.gateway.hubs import event, opened
+from tests.servers.required import program
 
 FOLDER = Path(__file__).parents[2] / "deploy" / "compose"
 DASHBOARDS = sorted((FOLDER / "grafana" / "dashboards").glob("*.json"))
@@ -138,10 +138,9 @@ def test_the_hub_is_scraped_with_a_key_from_a_file() -> None:
         assert (FOLDER / "prometheus" / file).is_file()
 
 
+@pytest.mark.requires_server("promtool")
 def test_promtool_takes_the_files() -> None:
-    promtool = shutil.which("promtool")
-    if promtool is None:
-        pytest.skip("not run: promtool is not installed (Debian: prometheus)")
+    promtool = program("promtool")
     for what, file in (("config", "prometheus.yml"), ("rules", "alerts.yml")):
         path = str(FOLDER / "prometheus" / file)
         argv = [promtool, "check", what, *(["--syntax-only"] if what == "config" else []), path]

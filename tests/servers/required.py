@@ -22,7 +22,7 @@ def requires_server(name: str) -> None:
 
     With CROSSPLANT_REQUIRE_SERVICES=1 it fails instead. Names: "mosquitto", "mosquitto_pub", "curl",
     "sshd", "node-opcua", "rabbitmq", "chromium", "axe-core", "faketime",
-    "fuse", "mount" (root, loop devices).
+    "promtool", "fuse", "mount" (root, loop devices).
     """
     reason = _missing(name)
     if reason is None:
@@ -52,8 +52,8 @@ def _missing(name: str) -> str | None:
     match name:
         case "mosquitto":
             return None if _find("mosquitto") else "mosquitto is not installed (Debian: mosquitto)"
-        case "mosquitto_pub" | "curl" | "faketime":
-            package = {"mosquitto_pub": "mosquitto-clients"}.get(name, name)
+        case "mosquitto_pub" | "curl" | "faketime" | "promtool":
+            package = {"mosquitto_pub": "mosquitto-clients", "promtool": "prometheus"}.get(name, name)
             return None if _find(name) else f"{name} is not installed (Debian: {package})"
         case "sshd":
             missing = [each for each in ("sshd", "sftp", "ssh-keygen") if _find(each) is None]
