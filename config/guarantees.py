@@ -26,6 +26,7 @@ _REBATCHED = (
     "a document of a batch may go out in another one, under its key, after a 500, or when it is mapped "
     "otherwise by then: leave out `batch`"
 )
+_PARTLY = 207  # Multi-Status
 _RANK: dict[Level, int] = {"best_effort": 0, "at_least_once": 1, "effectively_once": 2}
 
 
@@ -128,7 +129,7 @@ def _outward(route: Route, adapter: AdapterConfig | None) -> tuple[Level, list[s
     if not getattr(route.to.options, "confirmed", True):
         return "best_effort", [f"{name} does not confirm what is sent with QoS 0"], []
     if route.batch is not None:
-        return "at_least_once", [_REBATCHED], []
+        return "at_least_once", [_REBATCHED], _taken_whole(route)
     if adapter.idempotent:
         return "effectively_once", [], [f"{name} recognises the idempotency key (`idempotent`)"]
     if not traits.lookup or not getattr(adapter.options, "looks_up", True):
@@ -138,3 +139,11 @@ def _outward(route: Route, adapter: AdapterConfig | None) -> tuple[Level, list[s
     if traits.forgets:
         return "at_least_once", [f"{name} does not find {traits.forgets} when it is asked"], []
     return "effectively_once", [], [f"{name} is asked before anything is sent again"]
+
+
+def _taken_whole(route: Route) -> list[str]:
+    """What a batch rests on where an answer that tells documents apart counts as all of them."""
+    success = getattr(route.to.options, "success", None)
+    if success is None or (success and _PARTLY not in success):
+        return []
+    return [f"{route.to.adapter} takes a batch as a whole: a 207 counts as all of it (see `success`)"]

@@ -27,6 +27,8 @@ class Erp:
         """Orders whose documents are answered 500."""
         self.bad: set[str] = set()
         """Orders for which a whole batch is answered 422."""
+        self.parts: set[str] = set()
+        """Orders that a batch is answered 207 for: the others are taken."""
         self.batches: list[list[str]] = []
         """The orders of each batch that came, refused ones included."""
         self.asked_at_s: list[float] = []
@@ -53,13 +55,16 @@ class Erp:
         return web.json_response({"ok": True})
 
     async def take_batch(self, request: web.Request) -> web.Response:
-        """POST /batches: all of it or nothing."""
+        """POST /batches: all of it or nothing, unless some of it is in ``parts``."""
         bodies = await request.json()
         self.batches.append([body["order"] for body in bodies])
         if self.bad & set(self.batches[-1]):
             return web.Response(status=422, text="one of them is wrong")
         for body in bodies:
-            self.ledger.note(body, request.headers["Idempotency-Key"])
+            if body["order"] not in self.parts:
+                self.ledger.note(body, request.headers["Idempotency-Key"])
+        if self.parts & set(self.batches[-1]):
+            return web.json_response([_told(body["order"] in self.parts) for body in bodies], status=207)
         return web.json_response({"ok": True})
 
     async def look_up(self, request: web.Request) -> web.Response:
@@ -67,6 +72,10 @@ class Erp:
         self.looked_up += 1
         known = any(request.match_info["key"] in keys for keys in self.ledger.keys.values())
         return web.json_response({"known": known}, status=200 if known else 404)
+
+
+def _told(refused: bool) -> dict[str, object]:
+    return {"status": 422, "detail": "no such item"} if refused else {"status": 201}
 
 
 class Site:

@@ -104,7 +104,7 @@ async def test_16_a_full_disk_stops_acknowledging_and_goes_on_when_there_is_room
         await eventually(lambda: erp.ledger.has(sent[:40]))
         await site.shut()
         hog = disk.mount / "hog"
-        await asyncio.to_thread(_fill, hog)
+        await asyncio.to_thread(fill, hog)
         refused, taken = await _until_refused(plant)
         assert refused == 503
         status, said = await readiness(plant)
@@ -116,7 +116,7 @@ async def test_16_a_full_disk_stops_acknowledging_and_goes_on_when_there_is_room
         await finish(plant, erp, [*sent, *taken])
 
 
-def _fill(path: Path) -> None:
+def fill(path: Path) -> None:
     """Takes all room that is left."""
     with path.open("wb", buffering=0) as file:
         for block in (1 << 20, 1 << 12):
@@ -151,7 +151,7 @@ async def test_16_a_full_disk_takes_no_large_message_until_there_is_room(
     body = {**body_of(fact), "text": "x" * 1_010_000}
     async with running(plant, free_port()) as (erp, _):
         hog, claims = disk.mount / "hog", disk.mount / "claims"
-        await asyncio.to_thread(_fill, hog)
+        await asyncio.to_thread(fill, hog)
         status, answer = await plant.hub.ask("POST", "/v1/webhooks/hook", key=SECRET, body=body)
         assert (status, "a large message could not be written" in answer["detail"]) == (503, True)
         assert list(claims.iterdir()) == []

@@ -192,3 +192,44 @@ async def test_01_to_05_batches_lose_nothing_whatever_is_killed(
         await eventually(clear, 60)
         await plant.stop()
         at_rest(plant.folder, "bulk")
+
+
+@pytest.mark.parametrize("success", ["", ", success: [200, 201, 202, 204]"])
+async def test_15_of_a_batch_answered_207_all_counts_unless_success_leaves_it_out(
+    plant: Plant, free_port: Callable[[], int], success: str
+) -> None:
+    """The answer is not read. Left out of ``success`` it is a refusal, so that no document is passed over;
+    those that the target had taken of it come again, in halves under keys of their own."""
+    target = free_port()
+    sent, wrong = facts([f"o{number}" for number in range(7)], range(1)), ("wrong", 1)
+    sent.insert(3, wrong)
+    bulk = BATCH.replace("within: 100ms", "within: 20s").replace("path: batches", f"path: batches{success}")
+    plant.configure(ERP.format(host=LOOPBACK, port=target), bulk)
+    async with erp_at(target) as (erp, _):
+        erp.parts = {"wrong"}
+        await plant.start()
+        await plant.post(sent)
+        others = [fact for fact in sent if fact != wrong]
+        await eventually(lambda: erp.ledger.has(others), 60)
+        if success:
+            [letter] = await eventually(lambda: plant.items("/v1/dead-letters"), 60)
+            assert (letter["code"], letter["route"]) == ("http_207", "bulk")
+            assert "no such item" in letter["error"]
+            assert ["wrong"] in erp.batches
+            erp.parts = set()
+            retry = f"/v1/dead-letters/{letter['id']}/retry"
+            status, answer = await plant.hub.ask("POST", retry, key=plant.key)
+            assert status in {200, 202}, answer
+            await eventually(lambda: erp.ledger.has(sent), 60)
+        else:
+            assert [len(batch) for batch in erp.batches] == [8]
+            assert await plant.items("/v1/dead-letters") == []
+
+        async def clear() -> bool:
+            return not await plant.items("/v1/lanes")
+
+        await eventually(clear, 60)
+        await plant.stop()
+        at_rest(plant.folder, "bulk")
+        found = erp.ledger.account(sent if success else others)
+        assert (found["lost"], found["unexpected"], found["overtaken"]) == (0, 0, 0)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import subprocess
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Literal
 
 from tests.servers.required import program
 
@@ -51,6 +52,10 @@ class Disk:
         self._thaw.kill()
         self._thaw.wait()
         self._thaw = None
+
+    def remount(self, way: Literal["ro", "rw"]) -> None:
+        """Makes it read-only under whoever uses it, or writable again."""
+        _run("mount", "-o", f"remount,{way}", str(self.mount))
 
     def stop(self) -> None:
         """Thaws and unmounts it, whoever has files open."""
