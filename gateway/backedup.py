@@ -1,4 +1,4 @@
-"""That somebody made a backup of a running hub, as its audit keeps it."""
+"""That somebody made a backup of a data folder, as its audit keeps it, whether its hub runs or not."""
 
 from __future__ import annotations
 
@@ -10,8 +10,12 @@ from msgspec import Struct, structs
 
 from canonical.ports import Store
 from deadletter.service import Audit
+from gateway import atrest
 
-__all__ = ["BackedUp", "Noted", "noting", "of_file"]
+__all__ = ["BackedUp", "Noted", "note", "noting", "of_file"]
+
+
+_ACT = "backup.make"
 
 
 class BackedUp(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -34,11 +38,20 @@ def of_file(file: Path, head: int) -> BackedUp:
     return BackedUp(file=file.name, sha256=digest, size_bytes=file.stat().st_size, head=head)
 
 
+def note(data_dir: Path, made: BackedUp, by: str) -> None:
+    """Writes ``backup.make`` into the audit of a folder that no hub holds. Raises CrossplantError."""
+    atrest.note(data_dir, by, _ACT, _subject(made), structs.asdict(made))
+
+
 def noting(store: Store, audit: Audit) -> Noted:
     """Writes ``backup.make`` into this audit."""
 
     async def noted(made: BackedUp, by: str) -> None:
         details = structs.asdict(made)
-        await store.write(lambda t: audit(t, by, "backup.make", f"backup/{made.file}", details))
+        await store.write(lambda t: audit(t, by, _ACT, _subject(made), details))
 
     return noted
+
+
+def _subject(made: BackedUp) -> str:
+    return f"backup/{made.file}"

@@ -13,12 +13,11 @@ import os
 import shutil
 import tarfile
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path, PurePosixPath
-from typing import IO, Any, Final
+from typing import IO, Final
 
 import apsw
 import msgspec
@@ -246,28 +245,11 @@ def restore(backup: Path, data_dir: Path, *, progress: Progress = lambda _what, 
 
 def note_restored(data_dir: Path, backup: Path, manifest: Manifest, *, by: str) -> None:
     """Writes into the audit of the new folder who made it, and of what: the chain that came with the backup
-    goes on, with the key that came too. Raises BackupError, ConfigError for a key that is none."""
-    from gateway.audit import TABLES, Audit
+    goes on, with the key that came too. Raises CrossplantError."""
+    from gateway import atrest
 
     told = {"file": backup.name, "made_at": manifest.made_at, "head": manifest.head}
-    try:
-        journal = _Journal(data_dir / _JOURNAL)
-        with closing(journal.connection), journal.connection:
-            for statement in TABLES:
-                journal.execute(statement)
-            Audit(data_dir).record(journal, by, "backup.restore", f"backup/{backup.name}", told)
-    except (OSError, apsw.Error) as error:
-        raise BackupError(str(error)) from error
-
-
-class _Journal:
-    """A ``Transaction`` on the journal of a folder that no hub has yet."""
-
-    def __init__(self, path: Path) -> None:
-        self.connection = apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READWRITE)
-
-    def execute(self, sql: str, parameters: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
-        return self.connection.execute(sql, tuple(parameters)).fetchall()
+    atrest.note(data_dir, by, "backup.restore", f"backup/{backup.name}", told)
 
 
 def _unpack(backup: Path, folder: Path, progress: Progress) -> Manifest:

@@ -22,7 +22,7 @@ import msgspec
 from canonical.errors import ConfigError, CrossplantError
 from canonical.ports import Store
 from gateway import audit, keys
-from gateway.backedup import BackedUp, Noted, of_file
+from gateway.backedup import BackedUp, Noted, note, of_file
 from gateway.keys import Created, Key, KeyConflict, Keys, NewKey
 
 __all__ = [
@@ -129,12 +129,12 @@ def _refusal(status: int, text: bytes) -> Exception:
             return CrossplantError(detail, code="local")
 
 
-def backed_up(data_dir: Path, file: Path, head: int) -> bool:
-    """Has the running hub write a backup into its audit; False when none runs. Raises CrossplantError,
-    LookupError, ValueError when it does not."""
-    if not (data_dir / SOCKET).exists():
-        return False
-    return _asked(data_dir, "POST", "/backups", of_file(file, head)) is not None
+def backed_up(data_dir: Path, file: Path, head: int) -> None:
+    """Writes into the audit that a backup was made: the running hub does it, else this program. Raises
+    CrossplantError, LookupError, ValueError, OSError when it is not written."""
+    made = of_file(file, head)
+    if _asked(data_dir, "POST", "/backups", made) is None:
+        note(data_dir, made, me())
 
 
 def verified(data_dir: Path, seal: str) -> dict[str, Any]:

@@ -29,8 +29,8 @@ def backup(
 
     The configuration and its secrets are not in it: keep them in version control and in a vault. It needs
     room for one more copy of the journal beside FILE while it is made. A backup holds what was recorded up
-    to its moment; what is recorded later is only in the data folder. A running hub writes the file's name and
-    SHA-256 into its audit; that row is in the next backup.
+    to its moment; what is recorded later is only in the data folder. The file's name and SHA-256 go into the
+    audit afterwards, so that row is in the next backup.
 
     \b
     crossplant backup /backup/hub-monday.tar --data /var/lib/crossplant
@@ -44,7 +44,7 @@ def backup(
     try:
         local.backed_up(data, file, made.head)
     except (CrossplantError, LookupError, ValueError, OSError) as error:
-        say(f"the backup is whole, but the running hub did not write it into its audit: {error}")
+        say(f"the backup is whole, but it was not written into the audit: {error}")
     if as_json:
         show_json(
             {"file": str(file), "head": made.head, "size_bytes": file.stat().st_size, "damaged": made.damaged}

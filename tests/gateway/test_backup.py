@@ -249,7 +249,7 @@ async def test_the_audit_tells_who_made_a_backup_and_who_restored_it(tmp_path: P
         assert entry.details == {"file": "a.tar", "sha256": digest, "size_bytes": size, "head": 1}
         async with local.listening(gate.hub.keys, hub):  # as an older hub, which keeps no such rows
             again = await asyncio.to_thread(crossplant, "backup", tmp_path / "b.tar", "--data", hub)
-        assert (again.code, "did not write it into its audit" in again.err) == (0, True)
+        assert (again.code, "was not written into the audit" in again.err) == (0, True)
     back = await asyncio.to_thread(crossplant, "restore", file, "--data", tmp_path / "new")
     assert back.code == 0, back.err
     async with opened(tmp_path / "new") as gate:
@@ -260,6 +260,38 @@ async def test_the_audit_tells_who_made_a_backup_and_who_restored_it(tmp_path: P
         verified = await gate.hub.audit.verify(gate.hub.journal)
         assert (verified["findings"], verified["head"]["first"]) == ([], 1)
         assert await _numbers(gate) == ["000001"]
+
+
+async def test_a_backup_without_a_running_hub_is_in_the_audit_too(tmp_path: Path) -> None:
+    hub = tmp_path / "hub"
+    async with opened(hub) as gate:
+        await gate.record(event(1))
+        held = await asyncio.to_thread(crossplant, "backup", tmp_path / "held.tar", "--data", hub)
+        assert held.code == 0
+        assert "was not written into the audit: a hub runs on the data folder" in held.err  # it has no socket
+    with closing(apsw.Connection(str(hub / "journal.db"))) as journal:
+        journal.execute("UPDATE meta SET value = '2' WHERE key = 'schema'")
+    for name in ("a.tar", "b.tar"):
+        made = await asyncio.to_thread(crossplant, "backup", tmp_path / name, "--data", hub)
+        assert (made.code, "audit" in made.err) == (0, False)
+    with closing(apsw.Connection(str(hub / "journal.db"))) as journal:  # it was not brought up to date for it
+        assert journal.execute("SELECT value FROM meta WHERE key = 'schema'").fetchall() == [("2",)]
+    async with opened(hub) as gate:
+        second, first = await page(gate.hub.journal, act="backup.make")
+        assert (first.actor, first.subject, second.subject) == (local.me(), "backup/a.tar", "backup/b.tar")
+        assert first.details["sha256"] == hashlib.sha256((tmp_path / "a.tar").read_bytes()).hexdigest()
+        verified = await gate.hub.audit.verify(gate.hub.journal)
+        assert (verified["findings"], verified["head"]["first"]) == ([], 1)
+        assert await _numbers(gate) == ["000001"]
+
+
+async def test_a_backup_of_a_folder_that_cannot_be_written_is_whole(tmp_path: Path) -> None:
+    async with opened(tmp_path / "hub") as gate:
+        await gate.record(event(1))
+    (tmp_path / "hub" / "audit.key").write_bytes(b"")
+    made = await asyncio.to_thread(crossplant, "backup", tmp_path / "a.tar", "--data", tmp_path / "hub")
+    assert (made.code, "was not written into the audit" in made.err) == (0, True)
+    assert restore(tmp_path / "a.tar", tmp_path / "new").head == 1
 
 
 async def test_a_broken_audit_key_does_not_stop_a_restore(backup: Path, tmp_path: Path) -> None:
