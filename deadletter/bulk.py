@@ -145,9 +145,9 @@ class Bulk:
         self._start(number)
         return await self.show(number)
 
-    async def stop(self, number: int, *, by: str) -> Progress:
+    async def stop(self, number: int, *, by: str, reason: str = "") -> Progress:
         """Nothing more is tried until ``resume``. Raises LookupError, NotPossible."""
-        await self._turn(number, "running", "stopped", by)
+        await self._turn(number, "running", "stopped", by, reason)
         task = self._tasks.pop(number, None)
         if task is not None:
             task.cancel()
@@ -155,9 +155,9 @@ class Bulk:
             await asyncio.gather(*self._trying, return_exceptions=True)
         return await self.show(number)
 
-    async def resume(self, number: int, *, by: str) -> Progress:
+    async def resume(self, number: int, *, by: str, reason: str = "") -> Progress:
         """Goes on with what was not tried yet. Raises LookupError, NotPossible."""
-        await self._turn(number, "stopped", "running", by)
+        await self._turn(number, "stopped", "running", by, reason)
         self._start(number)
         return await self.show(number)
 
@@ -196,7 +196,9 @@ class Bulk:
         values = (limit,) if before is None else (before, limit)
         return await self._store.read(lambda t: _progress(t, f"{where} ORDER BY id DESC LIMIT ?", values))
 
-    async def _turn(self, number: int, old: State, new: State, by: str) -> None:
+    async def _turn(self, number: int, old: State, new: State, by: str, reason: str) -> None:
+        told = {"reason": reason} if reason else {}
+
         def work(transaction: Transaction) -> None:
             rows = transaction.execute("SELECT state FROM retries WHERE id = ?", (number,))
             if not rows:
@@ -204,7 +206,7 @@ class Bulk:
             if rows[0][0] != old:
                 raise NotPossible(f"retry {number} is {rows[0][0]}, not {old}")
             transaction.execute("UPDATE retries SET state = ? WHERE id = ?", (new, number))
-            self._audit(transaction, by, f"retry.{new}", f"retry/{number}", {})
+            self._audit(transaction, by, f"retry.{new}", f"retry/{number}", told)
 
         await self._store.write(work)
 

@@ -22,7 +22,7 @@ from gateway.api.answers import (
 )
 from gateway.api.dead_letters import Chosen, chosen_filters
 from gateway.api.letters import full_type, plants_of, seen_by
-from gateway.api.reasons import checked
+from gateway.api.reasons import Because, because, checked
 from gateway.auth import OPERATE, READ, Principal, forbidden, hub_of, require
 from gateway.problems import Problem
 
@@ -116,18 +116,28 @@ async def retry(request: Request, principal: Reader, number: Number) -> Response
     return json(_shown(await _one(request, principal, number)))
 
 
-@api.post("/v1/dead-letters/retries/{number}/stop", summary="Try nothing more for now")
+@api.post(
+    "/v1/dead-letters/retries/{number}/stop",
+    summary="Try nothing more for now",
+    openapi_extra=request_body(Because, required=False),
+)
 async def stop(request: Request, principal: Operator, number: Number) -> Response:
     """What is under way ends; 409 when it is not running."""
     await _one(request, principal, number)
-    return json(_shown(await hub_of(request).retries.stop(number, by=principal.name)))
+    reason = await because(request)
+    return json(_shown(await hub_of(request).retries.stop(number, by=principal.name, reason=reason)))
 
 
-@api.post("/v1/dead-letters/retries/{number}/resume", summary="Go on with what was not tried yet")
+@api.post(
+    "/v1/dead-letters/retries/{number}/resume",
+    summary="Go on with what was not tried yet",
+    openapi_extra=request_body(Because, required=False),
+)
 async def resume(request: Request, principal: Operator, number: Number) -> Response:
     """409 when it is not stopped."""
     await _one(request, principal, number)
-    return json(_shown(await hub_of(request).retries.resume(number, by=principal.name)))
+    reason = await because(request)
+    return json(_shown(await hub_of(request).retries.resume(number, by=principal.name, reason=reason)))
 
 
 async def _one(request: Request, principal: Principal, number: int) -> Progress:

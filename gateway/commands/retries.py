@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
-from gateway.commands.asking import DEFAULT_URL, AsJson, KeyFile, Url, ask, because
+from gateway.commands.asking import DEFAULT_URL, AsJson, KeyFile, Reason, Url, ask, because
 
 if TYPE_CHECKING:
     from gateway.commands.client import Client
@@ -62,6 +62,7 @@ def groups(
 def retries(
     stop: Annotated[int | None, typer.Option(help="Tries nothing more of this one.", metavar="NO")] = None,
     resume: Annotated[int | None, typer.Option(help="Goes on with this one.", metavar="NO")] = None,
+    reason: Reason = "",
     url: Url = DEFAULT_URL,
     key_file: KeyFile = None,
     *,
@@ -71,14 +72,14 @@ def retries(
 
     \b
     crossplant dead-letters retries
-    crossplant dead-letters retries --stop 3
+    crossplant dead-letters retries --stop 3 --reason "the target is slow"
     """
     from gateway.commands.terminal import moment, show_json, show_table
 
     client = ask(url, key_file)
     for act, number in (("stop", stop), ("resume", resume)):
         if number is not None:
-            client.post(f"/v1/dead-letters/retries/{number}/{act}")
+            client.post(f"/v1/dead-letters/retries/{number}/{act}", because(reason))
     found = list(client.items("/v1/dead-letters/retries"))
     if as_json:
         show_json(found)

@@ -11,7 +11,6 @@ from deadletter.bulk import MOST_PER_S, Progress
 from deadletter.service import NotPossible
 from gateway.api.letters import one as letter_of
 from gateway.api.letters import plants_of, seen_by
-from gateway.api.reasons import checked
 from gateway.auth import OPERATE, forbidden
 from gateway.console.guard import room
 from gateway.console.letters import groups
@@ -81,7 +80,7 @@ async def begin(visitor: Acting, group: GroupName) -> Response:
         {"fingerprint": group},
         by=visitor.principal.name,
         rate=rate,
-        reason=checked(visitor.fields.get("reason", "")),
+        reason=visitor.reason,
         plants=plants_of(visitor.principal),
         sees=seen_by(visitor.principal),
     )
@@ -130,7 +129,7 @@ async def stop(visitor: Acting, number: Number) -> Response:
     """Nothing more is tried for now."""
     visitor.need(OPERATE)
     await _one(visitor, number)
-    await visitor.hub.retries.stop(number, by=visitor.principal.name)
+    await visitor.hub.retries.stop(number, by=visitor.principal.name, reason=visitor.reason)
     return RedirectResponse(f"/dead-letters/retries/{number}", 303)
 
 
@@ -139,7 +138,7 @@ async def resume(visitor: Acting, number: Number) -> Response:
     """Goes on with what was not tried yet."""
     visitor.need(OPERATE)
     await _one(visitor, number)
-    await visitor.hub.retries.resume(number, by=visitor.principal.name)
+    await visitor.hub.retries.resume(number, by=visitor.principal.name, reason=visitor.reason)
     return RedirectResponse(f"/dead-letters/retries/{number}", 303)
 
 

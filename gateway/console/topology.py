@@ -86,7 +86,7 @@ async def release(visitor: Acting) -> Response:
         raise _free(route, key)
     if not sees_lane(visitor.principal, heads[0]):
         raise forbidden("the lane is of a plant or domain that is not the key's")
-    await visitor.hub.lanes_release(route, key, by=visitor.principal.name)
+    await visitor.hub.lanes_release(route, key, by=visitor.principal.name, reason=visitor.reason)
     return RedirectResponse("/lanes?released=1", 303)
 
 

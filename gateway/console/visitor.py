@@ -10,6 +10,7 @@ from urllib.parse import parse_qsl
 from fastapi import Depends, Request
 from msgspec import Struct
 
+from gateway.api.reasons import checked
 from gateway.auth import READ, Principal, forbidden, hub_of, principal_of, session_of
 from gateway.hub import Hub
 from gateway.keys import Role
@@ -52,6 +53,11 @@ class Visitor(Struct, kw_only=True):
         """The address of this page with its question."""
         url = self.request.url
         return f"{url.path}?{url.query}" if url.query else url.path
+
+    @property
+    def reason(self) -> str:
+        """Why they act, where they need not say it. Raises Problem 422 for one that is too long."""
+        return checked(self.fields.get("reason", ""))
 
     def zone(self, plant: str | None) -> tzinfo:
         """The plant's zone; UTC for none."""

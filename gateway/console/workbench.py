@@ -17,7 +17,6 @@ from gateway.api.answers import readable
 from gateway.api.edits import APPROVE
 from gateway.api.letters import act_on_each, seen
 from gateway.api.letters import one as letter_of
-from gateway.api.reasons import checked
 from gateway.auth import OPERATE, Principal
 from gateway.console.guard import room
 from gateway.console.letters import fault_of, groups, repair_of
@@ -194,8 +193,7 @@ async def retry(visitor: Acting, number: Number) -> Response:
     """Tries it again; the letter's page shows what comes of it."""
     visitor.need(OPERATE)
     await letter_of(visitor.hub, visitor.principal, number)
-    reason = checked(visitor.fields.get("reason", ""))
-    await visitor.hub.dead_letters.retry(number, by=visitor.principal.name, reason=reason)
+    await visitor.hub.dead_letters.retry(number, by=visitor.principal.name, reason=visitor.reason)
     return RedirectResponse(f"/dead-letters/{number}", 303)
 
 

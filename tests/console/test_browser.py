@@ -5,8 +5,14 @@ from __future__ import annotations
 import pytest
 from playwright.async_api import Browser, expect
 
+from canonical.errors import TransientError
+from canonical.ports import Failed
+from gateway import audit
+from router.recoverability import Policy
 from tests.console.people import person
 from tests.console.site import REFUSED, Site
+from tests.gateway.hubs import event
+from tests.router.rig import ScriptedSink, route
 from tests.waiting import eventually
 
 pytestmark = [pytest.mark.requires_server("chromium"), pytest.mark.timeout(300)]
@@ -62,6 +68,30 @@ async def test_an_operator_discards_with_a_reason(site: Site, chromium: Browser)
         await page.click("button:has-text('Discard')")
         await expect(page.locator("#live-region")).to_contain_text("discarded")
         await expect(page.locator("#live-region")).to_contain_text("sent again")
+
+
+async def test_an_operator_lets_a_lane_go_and_what_was_typed_outlives_a_change_of_the_page(
+    site: Site, chromium: Browser
+) -> None:
+    policy = Policy(first_s=600.0, max_s=600.0, give_up_after_s=6000.0)
+    held = ScriptedSink(lambda _: Failed(TransientError("somebody has it open", busy=True)))
+    await site.gate.route(route(policy=policy), held)
+    await site.gate.record(event(1), event(2))
+    async with person(chromium, site) as operator:
+        page = operator.page
+        await operator.log_in(await site.gate.key("operator"))
+        await operator.go("/lanes")
+        await expect(page.locator("#live-region tbody tr")).to_have_count(2)
+        why = page.locator("tr:has-text('O-2') input[name=reason]")
+        await why.fill("the planner closed it")
+        await page.locator("h1").click()  # the field has not the focus
+        await site.gate.record(event(3))
+        await expect(page.locator("#live-region tbody tr")).to_have_count(3)
+        await expect(why).to_have_value("the planner closed it")
+        await page.click("tr:has-text('O-2') button:has-text('Try now')")
+        await expect(page.locator(".told")).to_contain_text("Let go")
+    (act,) = await audit.page(site.hub.journal, act="lane.release")
+    assert act.details["reason"] == "the planner closed it"
 
 
 async def test_a_viewer_is_told_why_there_are_no_actions(site: Site, chromium: Browser) -> None:

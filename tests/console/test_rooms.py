@@ -8,6 +8,7 @@ from html import unescape
 import httpx
 import pytest
 
+from gateway import audit
 from tests.console.site import REFUSED, Site, csrf_of
 from tests.gateway.hubs import event, order_data
 from tests.waiting import eventually
@@ -241,8 +242,13 @@ async def test_a_blocked_lane_is_let_go(site: Site) -> None:
     assert "What waits with D:asn:DN-1001 on asn-to-erp" in inside
     assert inside.count("<tr data-row>") == 1
     data = {"csrf": csrf_of(lanes), "route": "asn-to-erp", "key": "D:asn:DN-1001"}
-    answer = await visitor.post("/lanes/release", data=data)
-    assert answer.status_code == 303, answer.text
+    for reason in ("", "the steward is on it"):
+        answer = await visitor.post("/lanes/release", data={**data, "reason": reason})
+        assert answer.status_code == 303, answer.text
+    second, first = await audit.page(site.hub.journal, act="lane.release")
+    assert ("reason" in first.details, second.details["reason"]) == (False, "the steward is on it")
+    long = await visitor.post("/lanes/release", data={**data, "reason": "x" * 2001})
+    assert (long.status_code, "more than 2000 characters" in long.text) == (422, True)
     free = await visitor.get("/lanes/waiting?route=asn-to-erp&key=none")
     assert free.status_code == 404
     gone = await visitor.post("/lanes/release", data={**data, "key": "no such key"})

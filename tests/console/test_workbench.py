@@ -60,6 +60,9 @@ async def test_a_dry_run_counts_what_would_come_of_a_group_and_changes_nothing(s
     for text in ("What would come of 2", "would fail again", "for: ", "Nothing was delivered or changed"):
         assert text in shown, text
     assert "would fail again" in await page(visitor, f"/dead-letters/{numbers[0]}/dry-run")
+    operator = await site.visitor("operator")
+    for address in (f"groups/{group}", str(numbers[0])):  # a retry from here is asked why, too
+        assert 'id="retry-reason" name="reason"' in await page(operator, f"/dead-letters/{address}/dry-run")
     assert target.sink.calls == []
     assert {letter["status"] for letter in await site.letters(2)} == {"open"}
 
@@ -178,10 +181,15 @@ async def test_a_group_is_retried_at_a_rate_stopped_and_resumed(site: Site) -> N
     assert f'action="/dead-letters/groups/{group}/retry"' not in meanwhile
     second = await visitor.post(f"/dead-letters/groups/{group}/retry", data=asked)
     assert (second.status_code, "in each other" in second.text) == (409, True)
-    assert (await visitor.post(f"{address}/stop", data=asked)).status_code == 303
+    assert 'id="stop-reason"' in await page(visitor, address)
+    slow = {**asked, "reason": "the target is slow"}
+    assert (await visitor.post(f"{address}/stop", data=slow)).status_code == 303
+    (act,) = await audit.page(site.hub.journal, act="retry.stopped")
+    assert act.details["reason"] == "the target is slow"
     stopped = await page(visitor, address)
     assert "stopped" in stopped
     assert "Go on with the other" in stopped
+    assert 'id="resume-reason"' in stopped
     assert "retries/1" in await page(visitor, "/dead-letters")
     assert "of this group is stopped" in await page(visitor, f"/dead-letters?group={group}")
     tried = len(target.sink.accepted)
@@ -189,6 +197,8 @@ async def test_a_group_is_retried_at_a_rate_stopped_and_resumed(site: Site) -> N
     await site.gate.record(event(100, data=order_data("O-100", item="refused")))
     await site.hub.journal.write(lambda t: t.execute("UPDATE retries SET rate = 1000"))
     await visitor.post(f"{address}/resume", data=asked)
+    (act,) = await audit.page(site.hub.journal, act="retry.running")
+    assert act.details["reason"] == "the target is up again"
 
     async def ended() -> bool:
         shown = await page(visitor, address)

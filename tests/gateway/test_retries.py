@@ -137,9 +137,33 @@ async def test_why_one_a_group_or_many_were_retried_is_in_the_audit(gate: Gate) 
         (None, None),
     ]
     too_long = {"reason": "x" * 2001}
-    for address in (f"{path}/1/retry", f"{path}/retry", f"{path}/retries"):
+    again = f"{path}/retries/{begun['id']}"
+    for address in (
+        f"{path}/1/retry",
+        f"{path}/retry",
+        f"{path}/retries",
+        f"{again}/stop",
+        f"{again}/resume",
+    ):
         refused = await operator.post(address, json=too_long)
         assert (refused.status_code, refused.json()["errors"][0]["pointer"]) == (422, "/reason")
+
+
+async def test_why_a_retry_was_stopped_and_went_on_is_in_the_audit(gate: Gate) -> None:
+    await letters(gate, *range(5), adapter="gone")
+    operator = await gate.client("operator")
+    begun = await begin(operator, filter={"kind": "message"}, rate=0.1)
+    path = f"/v1/dead-letters/retries/{begun['id']}"
+    for act, body in (("stop", {"reason": "the target is slow"}), ("resume", {"reason": "it is not"})):
+        assert (await operator.post(f"{path}/{act}", json=body)).status_code == 200
+    assert (await operator.post(f"{path}/stop")).status_code == 200  # nobody has to say why
+    entries = await audit.page(gate.hub.journal, subject=f"retry/{begun['id']}")
+    assert [(entry.act, entry.details.get("reason")) for entry in entries] == [
+        ("retry.stopped", None),
+        ("retry.running", "it is not"),
+        ("retry.stopped", "the target is slow"),
+        ("retry.begin", None),
+    ]
 
 
 async def _open(client: httpx.AsyncClient, number: int) -> bool:
