@@ -14,6 +14,7 @@ from asyncua.crypto.uacrypto import CertProperties
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
+from adapters.opcua.channel import OwnClient
 from adapters.opcua.config import OpcuaConfig, Security
 from adapters.opcua.faults import Ended
 from adapters.opcua.session import Held, OwnPublishing, Session, dispose
@@ -64,6 +65,9 @@ class Connector:
     def _client(self) -> Client:
         settings = self._settings
         client = Client(settings.url, timeout=settings.request_timeout)
+        own = OwnClient(settings.request_timeout)
+        own.pre_request_hook = client.uaclient.pre_request_hook
+        client.uaclient = own
         client.application_uri = self._application_uri
         client.name = client.description = f"crossplant {self._name}"
         lifetime_s = settings.publishing_interval * settings.lifetime_count

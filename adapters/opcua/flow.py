@@ -14,6 +14,7 @@ from typing import Final, Protocol
 
 from asyncua import ua
 
+from adapters.opcua.channel import Acknowledgement, dismiss
 from adapters.opcua.faults import Ended, status_name
 from adapters.opcua.notification import (
     Publication,
@@ -21,7 +22,6 @@ from adapters.opcua.notification import (
     read_publish_response,
     read_republish_response,
 )
-from adapters.opcua.session import Acknowledgement
 
 __all__ = ["Flow", "Publisher", "following"]
 
@@ -34,7 +34,7 @@ TRANSFERRED: Final = ua.StatusCodes.GoodSubscriptionTransferred
 class Publisher(Protocol):
     """What a flow needs of a session."""
 
-    async def publish(self, acknowledgements: list[Acknowledgement]) -> bytes: ...
+    def publish(self, acknowledgements: list[Acknowledgement]) -> asyncio.Future[bytes]: ...
     async def republish(self, subscription_id: int, sequence: int) -> bytes | None: ...
 
 
@@ -59,6 +59,7 @@ class Flow:
         self._limit_s, self._requests = limit_s, requests
         self._deliver, self._missed = deliver, missed
         self._acknowledged: list[int] = []
+        self._under_way: deque[tuple[asyncio.Future[bytes], list[int]]] = deque()
         self.last = last
 
     def acknowledge(self, sequence: int) -> None:
@@ -72,30 +73,47 @@ class Flow:
 
     async def run(self) -> None:
         """Runs until the connection or the subscription ends; raises why."""
-        under_way: deque[asyncio.Task[bytes | None]] = deque()
-        async with asyncio.TaskGroup() as tasks:
+        try:
             while True:
-                while len(under_way) < self._requests:
-                    under_way.append(tasks.create_task(self._publish()))
+                while len(self._under_way) < self._requests:
+                    self._publish()
                 # The server answers requests in their order, so the oldest is next.
-                done, _ = await asyncio.wait({under_way[0]}, timeout=self._limit_s)
-                if not done:
-                    raise Ended(f"neither data nor a keep-alive for {self._limit_s:.1f} s", code="silent")
-                body = under_way.popleft().result()
+                body = await self._next()
                 if body is not None:
                     await self._received(_readable(read_publish_response, body))
+        finally:
+            self._drop()
 
-    async def _publish(self) -> bytes | None:
-        """One request with what is to be acknowledged; None when the server wants to be asked less."""
+    def _publish(self) -> None:
+        """Sends one request with what is to be acknowledged."""
         acknowledgements, sequences, self._acknowledged = self.acknowledgements, self._acknowledged, []
+        self._under_way.append((self._publisher.publish(acknowledgements), sequences))
+
+    async def _next(self) -> bytes | None:
+        """The next response; None when the server wants to be asked less."""
+        response, sequences = self._under_way[0]
         try:
-            return await self._publisher.publish(acknowledgements)
+            async with asyncio.timeout(self._limit_s):
+                return await response
+        except TimeoutError:
+            if not response.cancelled():
+                raise  # of the socket
+            why = f"neither data nor a keep-alive for {self._limit_s:.1f} s"
+            raise Ended(why, code="silent") from None
         except ua.UaStatusCodeError as error:
             if error.code not in FEWER or self._requests == 1:
                 raise
             self._requests -= 1
             self._acknowledged += sequences
             return None
+        finally:
+            self._under_way.popleft()
+
+    def _drop(self) -> None:
+        """Waits for no response any more."""
+        for response, _ in self._under_way:
+            dismiss(response)
+        self._under_way.clear()
 
     async def _received(self, publication: Publication) -> None:
         if publication.subscription_id != self.subscription_id:

@@ -12,16 +12,13 @@ from typing import Any, Final
 
 from asyncua import Client, ua
 from asyncua.client.ua_session import UaSession
-from asyncua.ua.ua_binary import nodeid_from_binary, struct_from_binary
 from msgspec import Struct
 
 from adapters.opcua.batches import Batches
+from adapters.opcua.channel import Acknowledgement, OwnClient, dismiss, read_answer
 from adapters.opcua.faults import Ended
 
-__all__ = ["Acknowledgement", "Held", "Revised", "Session", "Surroundings"]
-
-Acknowledgement = tuple[int, int]
-"""Subscription id and sequence number."""
+__all__ = ["Held", "Revised", "Session", "Surroundings"]
 
 NAMESPACES: Final = ua.ObjectIds.Server_NamespaceArray
 STARTED: Final = ua.ObjectIds.Server_ServerStatus_StartTime
@@ -77,12 +74,8 @@ class OwnPublishing(UaSession):
         """Does nothing: ``Session.publish`` sends the requests."""
 
     async def ask(self, request: Any, timeout_s: float) -> bytes:
-        """The response's bytes after its header; 0 waits for ever. Raises the service's bad result."""
-        data = await self._send_request(request, timeout_s)
-        nodeid_from_binary(data)
-        header = struct_from_binary(ua.ResponseHeader, data)
-        header.ServiceResult.check()
-        return bytes(data)
+        """The response's bytes after its header. Raises the service's bad result."""
+        return read_answer(await self._send_request(request, timeout_s))
 
 
 class Session:
@@ -91,7 +84,9 @@ class Session:
     def __init__(
         self, client: Client, service: OwnPublishing, session_id: str, *, timeout_s: float, resumed: bool
     ) -> None:
+        assert isinstance(client.uaclient, OwnClient)
         self._client, self._service, self._timeout_s = client, service, timeout_s
+        self._socket = client.uaclient
         self.session_id = session_id
         self.resumed = resumed
 
@@ -179,14 +174,9 @@ class Session:
         )
         return await self._service.create_monitored_items(wish)
 
-    async def publish(self, acknowledgements: Sequence[Acknowledgement]) -> bytes:
+    def publish(self, acknowledgements: Sequence[Acknowledgement]) -> asyncio.Future[bytes]:
         """The next PublishResponse, after its header; the caller watches the time."""
-        request = ua.PublishRequest()
-        request.Parameters.SubscriptionAcknowledgements = [
-            ua.SubscriptionAcknowledgement(SubscriptionId=subscription_id, SequenceNumber=sequence)
-            for subscription_id, sequence in acknowledgements
-        ]
-        return await self._service.ask(request, 0)
+        return self._socket.ask_to_publish(acknowledgements)
 
     async def republish(self, subscription_id: int, sequence: int) -> bytes | None:
         """A RepublishResponse, after its header; None when the server no longer has that message."""
@@ -211,10 +201,11 @@ class Session:
         self, *, delete_subscriptions: bool, acknowledgements: Sequence[Acknowledgement] = ()
     ) -> None:
         """Says goodbye, within two seconds, with the last acknowledgements, and disposes of everything."""
-        last = asyncio.create_task(self.publish(acknowledgements)) if acknowledgements else None
+        last: asyncio.Future[bytes] | None = None
         try:
             async with asyncio.timeout(GOODBYE_S):
-                await asyncio.sleep(0)  # the request is on its way; it gets no answer any more
+                if acknowledgements:
+                    last = self.publish(acknowledgements)  # it gets no answer any more
                 await self._client.uaclient.close_session(delete_subscriptions)
                 await self._client.close_secure_channel()
         except (OSError, TimeoutError, ua.UaError):
@@ -222,8 +213,7 @@ class Session:
         finally:
             self.abort()
             if last is not None:
-                last.cancel()
-                await asyncio.gather(last, return_exceptions=True)
+                dismiss(last)
 
     def abort(self) -> None:
         """Disposes of everything at once; what waits in the socket is thrown away."""

@@ -13,11 +13,12 @@ from adapters.conformance.hub import Hub
 from adapters.opcua.backoff import Backoff
 from adapters.opcua.batches import Batches
 from adapters.opcua.buffer import Arrival, Buffer
+from adapters.opcua.channel import Acknowledgement
 from adapters.opcua.faults import Ended, explain
 from adapters.opcua.flow import LAST_SEQUENCE, Flow, following
 from adapters.opcua.items import MonitoredItems
 from adapters.opcua.notification import Publication
-from adapters.opcua.session import Acknowledgement, Surroundings
+from adapters.opcua.session import Surroundings
 from adapters.opcua.subscribe import limit_s
 from canonical.errors import Unauthorized
 from canonical.event import utc_now
@@ -47,13 +48,15 @@ class Script:
         self.responses, self.kept = list(responses), set(kept)
         self.asked: list[list[Acknowledgement]] = []
 
-    async def publish(self, acknowledgements: list[Acknowledgement]) -> bytes:
+    def publish(self, acknowledgements: list[Acknowledgement]) -> asyncio.Future[bytes]:
         self.asked.append(list(acknowledgements))
-        if not self.responses:
-            await asyncio.Event().wait()
-        answer = self.responses.pop(0)
-        if isinstance(answer, Exception):
-            raise answer
+        answer: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
+        if self.responses:
+            match self.responses.pop(0):
+                case Exception() as error:
+                    answer.set_exception(error)
+                case bytes() as body:
+                    answer.set_result(body)
         return answer
 
     async def republish(self, subscription_id: int, sequence: int) -> bytes | None:
@@ -86,9 +89,9 @@ class Seen:
         self.missed.append((count, last))
 
     async def ends(self) -> Ended:
-        with pytest.raises(ExceptionGroup) as raised:
-            await self.flow.run()
-        error = explain(raised.value, "opc.tcp://x")
+        (raised,) = await asyncio.gather(self.flow.run(), return_exceptions=True)
+        assert isinstance(raised, Exception)
+        error = explain(raised, "opc.tcp://x")
         assert isinstance(error, Ended)
         return error
 
