@@ -27,7 +27,7 @@ from adapters.opcua.reading import (
     encode_body,
 )
 from adapters.opcua.subscribe import Subscribed
-from adapters.opcua.writing import head, write_values
+from adapters.opcua.writing import Items, write_table
 from canonical.event import new_id
 from canonical.ports import Attribute, RawMessage
 from canonical.spec import AdapterContext
@@ -44,7 +44,7 @@ class Intake:
     def __init__(self, settings: OpcuaConfig, context: AdapterContext, buffer: Buffer) -> None:
         self._context, self._buffer = context, buffer
         self._labels = [(tag.node, tag.tag, settings.equipment_of(tag)) for tag in settings.tags]
-        self._heads = [head(*label) for label in self._labels]
+        self._items = Items(self._labels, {})
         self._everywhere = sorted(
             {settings.equipment} if settings.equipment else {e for _, _, e in self._labels}
         )
@@ -65,6 +65,7 @@ class Intake:
     def begin(self, subscribed: Subscribed) -> None:
         """A subscription stands; what was lost until now is written down with its first notification."""
         self.durable, self._units = subscribed.durable, subscribed.units
+        self._items = Items(self._labels, self._units)
         if subscribed.lost_by is not None and self.heard_at is not None:
             self._loss = (self.heard_at, subscribed.lost_by)
 
@@ -151,10 +152,9 @@ class Intake:
             self._context.health.last_good_at = now
 
     def _written(self, raw_id: str, sequence: int, columns: Columns, now: datetime) -> RawMessage:
-        body = write_values(
+        body = write_table(
             columns,
-            self._heads,
-            self._units,
+            self._items.of(columns.handles),
             session=self.session,
             subscription=self._subscription,
             sequence=sequence,

@@ -36,6 +36,8 @@ _TEXT: Final = 12
 _PARTS: Final = 0x3F
 _LOOK: Final = 1024
 """So many items are looked at together, so that those that differ do not cost the square of their number."""
+_TOGETHER: Final = 8
+"""Two to this power of items are read by one layout, at most."""
 _head = struct.Struct("<IB").unpack_from
 _u32 = struct.Struct("<I").unpack_from
 _i32 = struct.Struct("<i").unpack_from
@@ -145,16 +147,35 @@ def _taken(columns: Columns, data: bytes, at: int, left: int) -> tuple[int, int]
         for column, field in zip(lists, change, strict=True):
             column.append(field)
         return at, 1
-    layout = _layout(mask, variant)
-    count = _alike(data, at, min(left, _LOOK), layout.size, mask, variant)
-    end = at + count * layout.size
-    handles, _, _, values, *more = zip(*layout.iter_unpack(data[at:end]), strict=True)
-    columns.handles.extend(handles)
+    size = _layout(mask, variant, 1).size
+    count = _alike(data, at, min(left, _LOOK), size, mask, variant)
+    values = _fields(columns, data, at, count, mask, variant)
     columns.values.extend(values if variant < _FLOAT or all(map(isfinite, values)) else map(finite, values))
     columns.types.extend(repeat(TYPES[variant], count))
     for column, bit in ((columns.statuses, 2), (columns.source_ticks, 4), (columns.server_ticks, 8)):
-        column.extend(more.pop(0) if mask & bit else repeat(0, count))
-    return end, count
+        if not mask & bit:
+            column.extend(repeat(0, count))
+    return at + count * size, count
+
+
+def _fields(columns: Columns, data: bytes, at: int, count: int, mask: int, variant: int) -> list[Any]:
+    """Takes handles, statuses and times of so many items in, as many at once as there are layouts for.
+
+    Gives the values as they are.
+    """
+    parts = ((columns.statuses, 2), (columns.source_ticks, 4), (columns.server_ticks, 8))
+    values: list[Any] = []
+    into = [columns.handles, values, *(column for column, bit in parts if mask & bit)]
+    width = len(into)
+    while count:
+        many = 1 << min(count.bit_length() - 1, _TOGETHER)
+        layout = _layout(mask, variant, many)
+        fields = layout.unpack_from(data, at)
+        for place, column in enumerate(into):
+            column.extend(fields[place::width])
+        at += layout.size
+        count -= many
+    return values
 
 
 def _alike(data: bytes, at: int, most: int, size: int, mask: int, variant: int) -> int:
@@ -168,11 +189,13 @@ def _alike(data: bytes, at: int, most: int, size: int, mask: int, variant: int) 
     return count - others
 
 
-@lru_cache(maxsize=1024)
-def _layout(mask: int, variant: int) -> struct.Struct:
-    """An item with a value of fixed width: handle, mask, type, value, and the parts that the mask names."""
+@lru_cache(maxsize=128)
+def _layout(mask: int, variant: int, count: int) -> struct.Struct:
+    """Items with a value of fixed width: handle, then mask and type, which are known, the value, and the
+    parts that the mask names, without picoseconds."""
     parts = ((2, "I"), (4, "q"), (16, "2x"), (8, "q"), (32, "2x"))
-    return struct.Struct(f"<IBB{FORMS[variant]}" + "".join(part for bit, part in parts if mask & bit))
+    item = f"I2x{FORMS[variant]}" + "".join(part for bit, part in parts if mask & bit)
+    return struct.Struct("<" + item * count)
 
 
 def _change(data: bytes, at: int) -> tuple[Change, int]:

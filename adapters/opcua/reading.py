@@ -7,13 +7,17 @@ from typing import Any
 import msgspec
 from msgspec import Struct, field
 
+from adapters.opcua.builtin import instants
+
 __all__ = [
     "CONTENT_TYPE",
     "UNREADABLE",
     "Gap",
+    "Item",
     "Note",
     "Notification",
     "Reading",
+    "Table",
     "decode_body",
     "encode_body",
 ]
@@ -51,6 +55,59 @@ class Notification(Struct, frozen=True, kw_only=True, tag_field="kind", tag="val
     values: list[Reading]
 
 
+class Item(Struct, frozen=True, kw_only=True, array_like=True):
+    """What a value belongs to: names as in ``Reading``, and the node's unit."""
+
+    node: str
+    tag: str
+    equipment: str
+    uom: str | None = None
+
+
+class Table(Struct, frozen=True, kw_only=True, tag_field="kind", tag="table"):
+    """A Notification as it is kept: a list for each field of its readings, which is shorter.
+
+    A type or status that all of them have stands alone. Times are 100 ns since 1601, 0 where there is none.
+    """
+
+    session: str
+    subscription: int
+    sequence: int
+    items: list[Item]
+    values: list[Any]
+    type: str | list[str]
+    status: int | list[int]
+    source_ticks: list[int]
+    server_ticks: list[int]
+
+    def notification(self) -> Notification:
+        """The same, reading by reading. Raises ValueError when the lists are not of one length."""
+        times = instants({*self.source_ticks, *self.server_ticks})
+        count = len(self.items)
+        types = [self.type] * count if isinstance(self.type, str) else self.type
+        statuses = [self.status] * count if isinstance(self.status, int) else self.status
+        columns = zip(
+            self.items, self.values, types, statuses, self.source_ticks, self.server_ticks, strict=True
+        )
+        readings = [
+            Reading(
+                node=item.node,
+                tag=item.tag,
+                equipment=item.equipment,
+                value=value,
+                type=kind,
+                status=status,
+                source_time=times[source],
+                server_time=times[server],
+                uom=item.uom,
+            )
+            for item, value, kind, status, source, server in columns
+        ]
+        return Notification(
+            session=self.session, subscription=self.subscription, sequence=self.sequence, values=readings
+        )
+
+
 class Gap(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Values that are lost, or may be: from when to when, why; ``tags`` only when it is not all of them."""
 
@@ -73,14 +130,21 @@ class Note(Struct, frozen=True, kw_only=True, omit_defaults=True, tag_field="kin
 
 
 _encoder = msgspec.json.Encoder()
-_decoder: msgspec.json.Decoder[Notification | Note] = msgspec.json.Decoder(Notification | Note)
+_decoder: msgspec.json.Decoder[Notification | Table | Note] = msgspec.json.Decoder(
+    Notification | Table | Note
+)
 
 
-def encode_body(body: Notification | Note) -> bytes:
+def encode_body(body: Notification | Table | Note) -> bytes:
     """The body as compact JSON."""
     return _encoder.encode(body)
 
 
 def decode_body(body: bytes) -> Notification | Note:
-    """The mirror of ``encode_body``. Raises msgspec.DecodeError, or RecursionError for hostile depth."""
-    return _decoder.decode(body)
+    """The mirror of ``encode_body``, with a Table as its Notification.
+
+    Raises msgspec.DecodeError, ValueError for lists that do not fit together, RecursionError for hostile
+    depth.
+    """
+    found = _decoder.decode(body)
+    return found.notification() if isinstance(found, Table) else found

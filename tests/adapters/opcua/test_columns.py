@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 from adapters.opcua.builtin import FORMS, TYPES, finite, instant, instants
 from adapters.opcua.notification import Change, Columns, read_changes, read_columns
-from adapters.opcua.reading import Notification, Reading, encode_body
-from adapters.opcua.writing import head, write_values
+from adapters.opcua.reading import Item, Notification, Reading, Table, decode_body, encode_body
+from adapters.opcua.writing import Items, write_table
 
 NOON = 134194104000000000
 TICKS = st.one_of(
@@ -21,7 +21,6 @@ TICKS = st.one_of(
     st.sampled_from([NOON, NOON + 1, NOON + 9, NOON + 10, 0, 2**63 - 1]),
 )
 TAGS = [(f"ns=2;s={name}", name, "acme/aachen/line-1") for name in ("a", 'quo"ted', "Öl", "b,c", "e|f")]
-HEADS = [head(*tag) for tag in TAGS]
 
 
 @st.composite
@@ -83,9 +82,7 @@ def test_more_items_than_are_looked_at_together_are_read() -> None:
 
 
 @given(st.lists(items(), min_size=1, max_size=12), st.booleans())
-def test_a_body_is_written_as_its_notification_is_encoded(
-    found: list[tuple[bytes, Change]], with_units: bool
-) -> None:
+def test_a_body_says_what_its_notification_says(found: list[tuple[bytes, Change]], with_units: bool) -> None:
     units = {0: "CEL", 2: 'in"'} if with_units else {}
     changes = [change for _, change in found]
     readings = [
@@ -103,8 +100,35 @@ def test_a_body_is_written_as_its_notification_is_encoded(
         for change in changes
     ]
     columns = read_columns([notification([encoded for encoded, _ in found])])
-    body = write_values(columns, HEADS, units, session='s"1', subscription=5, sequence=7)
-    assert body == encode_body(Notification(session='s"1', subscription=5, sequence=7, values=readings))
+    items = Items(TAGS, units).of(columns.handles)
+    body = write_table(columns, items, session='s"1', subscription=5, sequence=7)
+    assert decode_body(body) == Notification(session='s"1', subscription=5, sequence=7, values=readings)
+
+
+def test_a_body_is_written_as_its_table_is_encoded() -> None:
+    columns = Columns([1, 0], [1.5, "x"], ["Double", "String"], [0, 0], [NOON, 0], [NOON, NOON])
+    table = Table(
+        session='s"1',
+        subscription=5,
+        sequence=7,
+        items=[
+            Item(node=TAGS[1][0], tag=TAGS[1][1], equipment=TAGS[1][2], uom="CEL"),
+            Item(node=TAGS[0][0], tag=TAGS[0][1], equipment=TAGS[0][2]),
+        ],
+        values=[1.5, "x"],
+        type=["Double", "String"],
+        status=0,
+        source_ticks=[NOON, 0],
+        server_ticks=[NOON, NOON],
+    )
+    items = Items(TAGS, {1: "CEL"}).of(columns.handles)
+    assert write_table(columns, items, session='s"1', subscription=5, sequence=7) == encode_body(table)
+
+
+def test_items_are_those_of_the_handles_whatever_came_before() -> None:
+    items = Items(TAGS, {})
+    for handles in ([], [0, 1], [0, 1], [1, 0], [4]):
+        assert items.of(list(handles)) == Items(TAGS, {}).of(handles)
 
 
 @given(st.lists(TICKS, max_size=20))

@@ -16,9 +16,11 @@ from adapters.opcua.reading import (
     CONTENT_TYPE,
     UNREADABLE,
     Gap,
+    Item,
     Note,
     Notification,
     Reading,
+    Table,
     encode_body,
 )
 from canonical.catalogue import validate
@@ -198,6 +200,22 @@ def test_tags_that_are_no_longer_configured_are_decoded_all_the_same() -> None:
 @pytest.mark.parametrize("body", [b"", b"{", b"[]", b'{"kind":"values"}', b"[" * 100_000, b"\xff"])
 def test_rubbish_is_invalid(body: bytes) -> None:
     _, (found,) = decoder().decode(None, raw(body))
+    assert isinstance(found, Invalid)
+
+
+def test_a_table_whose_lists_do_not_fit_together_is_invalid() -> None:
+    table = Table(
+        session="s",
+        subscription=1,
+        sequence=1,
+        items=[Item(node=NODE, tag="speed", equipment=EQUIPMENT)],
+        values=[1.0, 2.0],
+        type="Double",
+        status=0,
+        source_ticks=[1],
+        server_ticks=[1],
+    )
+    _, (found,) = decoder().decode(None, raw(encode_body(table)))
     assert isinstance(found, Invalid)
 
 
