@@ -1,6 +1,6 @@
-"""Takes OPC UA data changes in, and does nothing else: our source, or asyncua as it is.
+"""Takes OPC UA data changes in, and does nothing else: our source, also with its events, or asyncua as it is.
 
-usage: python -m bench.listeners ours|asyncua URL ITEMS SECONDS
+usage: python -m bench.listeners ours|events|asyncua URL ITEMS SECONDS
 
 Prints one JSON line: values, seconds and CPU seconds, from the first second of values on.
 """
@@ -42,10 +42,13 @@ class Counter:
         self.values += 1
 
 
-async def ours(url: str, items: int, counter: Counter, seconds: float) -> dict[str, float]:
-    """Our source as ingest drives it, without the journal: taken, then acknowledged."""
+async def ours(
+    url: str, items: int, counter: Counter, seconds: float, *, events: bool = False
+) -> dict[str, float]:
+    """Our source as ingest drives it, without the journal: taken, decoded when ``events``, acknowledged."""
     spec = adapter_spec("opcua")
     assert spec.source is not None
+    assert spec.decoder is not None
     options = spec.config.model_validate(
         {
             "url": url,
@@ -62,10 +65,14 @@ async def ours(url: str, items: int, counter: Counter, seconds: float) -> dict[s
     )
     with tempfile.TemporaryDirectory() as folder:
         source = spec.source(options, context(Path(folder)))
+        decoder = spec.decoder(options, context(Path(folder)))
 
         async def receive() -> None:
             async for inbound in source.receive():
                 counter.values += sum(int(raw.attributes.get("count", 0)) for raw in inbound.messages)
+                if events:
+                    for raw in inbound.messages:
+                        list(decoder.decode(None, raw)[1])
                 outcomes: Sequence[Outcome] = [Outcome(status="accepted")] * len(inbound.messages)
                 await inbound.ack(outcomes)
 
@@ -104,9 +111,13 @@ def main() -> None:
     """See the module's text."""
     who, url, items, seconds = sys.argv[1], sys.argv[2], int(sys.argv[3]), float(sys.argv[4])
     gc.set_threshold(*GC_THRESHOLDS)
-    listen = ours if who == "ours" else stock
+    counter = Counter()
+    if who == "asyncua":
+        listening = stock(url, items, counter, seconds)
+    else:
+        listening = ours(url, items, counter, seconds, events=who == "events")
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        print(json.dumps(runner.run(listen(url, items, Counter(), seconds))))
+        print(json.dumps(runner.run(listening)))
 
 
 if __name__ == "__main__":
