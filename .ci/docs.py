@@ -1,8 +1,8 @@
 """The generated part of the documentation, and whether all of it is sound.
 
 usage: python .ci/docs.py write|check
-write: makes docs/reference anew from what the code says of itself (`make docs`).
-check: says which of its pages are stale, and which links of any page lead nowhere (`make lint`).
+write: makes docs/reference, and config/services.json, anew from what the code says of itself (`make docs`).
+check: says which of them are stale, and which links of any page lead nowhere (`make lint`).
 """
 
 from __future__ import annotations
@@ -12,12 +12,13 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-from reference import cli, configuration, events, http, kinds, metrics
+from reference import cli, configuration, events, http, kinds, metrics, records
 from reference.markdown import page, table
 
 ROOT = Path(__file__).resolve().parent.parent
 DOCS = ROOT / "docs"
 REFERENCE = DOCS / "reference"
+SERVICES = ROOT / "config" / "services.json"
 LINK = re.compile(r"(?<!!)\[[^\]]*\]\(([^)\s]+)\)")
 CODE = re.compile(r"^```.*?^```|`[^`\n]*`", re.MULTILINE | re.DOTALL)
 HEADING = re.compile(r"^#{1,6} (.+)$", re.MULTILINE)
@@ -46,6 +47,7 @@ def pages() -> Iterator[tuple[str, str]]:
 
 def write() -> int:
     """Makes every page, and removes those of what is no more."""
+    SERVICES.write_text(records.text(), encoding="utf-8")
     made = {REFERENCE / path: text for path, text in pages()}
     for path, text in made.items():
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -57,6 +59,8 @@ def write() -> int:
 
 def findings() -> Iterator[str]:
     """What is wrong with the documentation."""
+    if SERVICES.read_text(encoding="utf-8") != records.text():
+        yield f"{SERVICES.relative_to(ROOT)}: stale; run: make docs"
     made = {REFERENCE / path: text for path, text in pages()}
     for path in sorted(made.keys() | set(REFERENCE.rglob("*.md"))):
         if path not in made or not path.is_file() or path.read_text(encoding="utf-8") != made[path]:

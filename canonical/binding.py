@@ -19,6 +19,8 @@ from canonical.functions import declarations
 from canonical.jsontext import NUL, has_nul
 
 __all__ = [
+    "ENRICHED_PART_VARIABLES",
+    "ENRICHED_VARIABLES",
     "EVENT_VARIABLES",
     "MESSAGE_VARIABLES",
     "PART_VARIABLES",
@@ -34,6 +36,9 @@ EVENT_VARIABLES = ("event", "data")
 """What routes see: the envelope (with data in it), and its data."""
 PART_VARIABLES = (*EVENT_VARIABLES, "item", "number")
 """What routes that split see for each part: also the element, and its place from 1."""
+ENRICHED_VARIABLES = (*EVENT_VARIABLES, "enrich")
+ENRICHED_PART_VARIABLES = (*PART_VARIABLES, "enrich")
+"""The same on routes that enrich: also what the read models know, by the name of the enrichment."""
 MESSAGE_VARIABLES = ("payload", "message", "item")
 """What inbound rules see: the decoded body, the transport's attributes, and the element of ``each``."""
 

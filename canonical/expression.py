@@ -16,6 +16,8 @@ packages), ``lookup(domain, system, value)`` (canonical code → the system's co
 from __future__ import annotations
 
 from canonical.binding import (
+    ENRICHED_PART_VARIABLES,
+    ENRICHED_VARIABLES,
     EVENT_VARIABLES,
     MESSAGE_VARIABLES,
     PART_VARIABLES,
@@ -30,6 +32,8 @@ from canonical.functions import Lookup
 from canonical.template import Template
 
 __all__ = [
+    "ENRICHED_PART_VARIABLES",
+    "ENRICHED_VARIABLES",
     "EVENT_VARIABLES",
     "MESSAGE_VARIABLES",
     "PART_VARIABLES",

@@ -8,6 +8,7 @@ from ipaddress import ip_address
 from config.adapter_check import adapter_findings
 from config.crosswalk_check import crosswalk_findings
 from config.document import Node
+from config.enrichment import services
 from config.exceptions import NOBODY, PARTNERS, STEWARDS
 from config.findings import Finding, did_you_mean
 from config.model import Deployment
@@ -85,6 +86,11 @@ def _cases(view: View) -> Iterator[Finding]:
     for index, case in enumerate(view.deployment.tests):
         path = ("tests", index)
         yield from view.known("adapters", *path, "send", "adapter")
+        for service in case.knows.keys() - services().keys():
+            hint = did_you_mean(service, services(), otherwise="there are")
+            yield view.place(*path, "knows", service).finding(
+                f"tests.knows: no service {service!r} to enrich from{hint}"
+            )
         if case.send.file is not None and not case.send.file.is_file():
             yield view.place(*path, "send", "file").finding(
                 f"tests.send.file: no such file: {case.send.file}"

@@ -11,6 +11,8 @@ from zoneinfo import available_timezones
 from canonical import catalogue
 from canonical.catalogue import EventType
 from canonical.expression import (
+    ENRICHED_PART_VARIABLES,
+    ENRICHED_VARIABLES,
     EVENT_VARIABLES,
     PART_VARIABLES,
     Expression,
@@ -22,6 +24,7 @@ from canonical.values import CODE_DOMAINS
 from canonical.wire import Reference
 from config.cel import expression_place, in_words
 from config.document import Node
+from config.enrichment import Records, unknown_field
 from config.findings import Finding, did_you_mean
 
 __all__ = ["expression_findings", "failed", "template_findings"]
@@ -30,36 +33,43 @@ _LOOKUP = re.compile(r"""\blookup\(\s*(["'])([^"']*)\1\s*,""")
 _LOCAL = re.compile(r"""\blocal\((?:[^()'"]|\([^()]*\))*?,\s*(["'])([^"']*)\1""")
 _PATH = re.compile(r"data(\.\w+)+")
 _SHOWN_TYPES = 2
+_ENRICH_HINT = "; only `map` and `to` of a route with `enrich` see it"
 
 
 def expression_findings(
-    name: str, node: Node, types: Sequence[EventType], split: str = ""
+    name: str, node: Node, types: Sequence[EventType], split: str = "", records: Records | None = None
 ) -> Iterator[Finding]:
     """What is wrong with the expression written in ``node``, which stands under ``name``; ``split``: what
-    its route splits by, so that there are parts to read."""
+    its route splits by, so that there are parts to read; ``records``: what it enriches by."""
     try:
-        expression = compile_expression(str(node.value), PART_VARIABLES if split else EVENT_VARIABLES)
+        expression = compile_expression(str(node.value), _variables(split, records))
     except ExpressionError as error:
         yield failed(name, node, error)
         return
-    yield from _reads(name, node, expression, types, 0, split)
+    yield from _reads(name, node, expression, types, 0, split, records)
 
 
 def template_findings(
-    name: str, node: Node, types: Sequence[EventType], split: str = ""
+    name: str, node: Node, types: Sequence[EventType], split: str = "", records: Records | None = None
 ) -> Iterator[Finding]:
     """What is wrong with the expressions in braces in the text of ``node``; likewise."""
     text = str(node.value)
     try:
-        parts = Template(text, PART_VARIABLES if split else EVENT_VARIABLES).expressions
+        parts = Template(text, _variables(split, records)).expressions
     except ExpressionError as error:
         yield failed(name, node, error)
         return
     base = 0
     for part in parts:
         base = text.index(part.source, base)
-        yield from _reads(name, node, part, types, base, split)
+        yield from _reads(name, node, part, types, base, split, records)
         base += len(part.source)
+
+
+def _variables(split: str, records: Records | None) -> tuple[str, ...]:
+    if records is None:
+        return PART_VARIABLES if split else EVENT_VARIABLES
+    return ENRICHED_PART_VARIABLES if split else ENRICHED_VARIABLES
 
 
 def failed(name: str, node: Node, error: ExpressionError) -> Finding:
@@ -67,14 +77,26 @@ def failed(name: str, node: Node, error: ExpressionError) -> Finding:
     if node.references:
         where = f"line {error.line}, column {error.column} of {' and '.join(node.references)}"
         return node.mark.finding(f"{name}: not a CEL expression ({where})")
-    return expression_place(node, error.line, error.column).finding(f"{name}: {in_words(error.message)}")
+    hint = _ENRICH_HINT if "reference to 'enrich" in error.message else ""
+    return expression_place(node, error.line, error.column).finding(
+        f"{name}: {in_words(error.message)}{hint}"
+    )
 
 
 def _reads(
-    name: str, node: Node, expression: Expression, types: Sequence[EventType], base: int, split: str
+    name: str,
+    node: Node,
+    expression: Expression,
+    types: Sequence[EventType],
+    base: int,
+    split: str,
+    records: Records | None = None,
 ) -> Iterator[Finding]:
     for reference in expression.references:
-        wrong = _unknown(_of_element(reference, split), types)
+        if records is not None and reference.path.partition(".")[0] == "enrich":
+            wrong = unknown_field(reference, expression.references, records)
+        else:
+            wrong = _unknown(_of_element(reference, split), types)
         if wrong:
             at = base + reference.offset
             skipped = re.match(r"\.?\??", str(node.value)[at:])

@@ -1,6 +1,7 @@
 """A mapping as a Python function by dotted name: found, looked at, called.
 
-The function is given by name what it asks for: ``data``, ``event``, ``lookup``. It must be pure: the hub
+The function is given by name what it asks for: ``data``, ``event``, ``lookup``; of a part also ``item`` and
+``number``; on a route that enriches also ``enrich``. It must be pure: the hub
 calls it again after a crash, in a replay and in tests, and expects the same. It runs in the hub's own
 process and is trusted as the configuration is; nothing stops one that does not return.
 """
@@ -29,6 +30,7 @@ DOTTED = r"^[A-Za-z_][A-Za-z0-9_]*(\.[A-Za-z_][A-Za-z0-9_]*)*[.:][A-Za-z_][A-Za-
 """``package.module.function``, or with a colon before the function."""
 _GIVEN = ("data", "event", "lookup")
 _GIVEN_FOR_PARTS = (*_GIVEN, "item", "number")
+_ENRICHED = "enrich"
 _SHOWN = 200
 
 
@@ -40,10 +42,15 @@ class Function:
     def __init__(self, name: str, call: Callable[..., Any], wants: frozenset[str]) -> None:
         self.name, self._call, self._wants = name, call, wants
 
-    def apply(self, event: Event, lookup: Lookup, **part: Any) -> Any:
-        """The payload; of a part, with its ``item`` and ``number``. What the function does to its arguments
-        stays with it.
+    @property
+    def wants(self) -> frozenset[str]:
+        """The names of what it is given."""
+        return self._wants
 
+    def apply(self, event: Event, lookup: Lookup, **part: Any) -> Any:
+        """The payload; of a part, with its ``item`` and ``number``, and ``enrich``.
+
+        What the function does to its arguments stays with it.
         Raises PermanentError that names the function's line, whatever it raised or when it returned
         nothing; an error of ours (an unknown code) as it is.
         """
@@ -89,8 +96,11 @@ def _told(error: BaseException) -> str:
 # ── finding it ──────────────────────────────────────────────────────────────────────────────────
 
 
-def find_function(name: str, folders: Iterable[Path] = (), *, of_parts: bool = False) -> Function:
-    """The function; ``folders`` are searched after what is installed. ``of_parts``: its route splits.
+def find_function(
+    name: str, folders: Iterable[Path] = (), *, of_parts: bool = False, enriched: bool = False
+) -> Function:
+    """The function; ``folders`` are searched after what is installed. ``of_parts``: its route splits;
+    ``enriched``: it enriches.
 
     Raises ConfigError: not there, its module cannot be imported (with file and line), or it is none that
     can be called so. A module is imported once per process: changed code takes effect at a restart.
@@ -107,7 +117,8 @@ def find_function(name: str, folders: Iterable[Path] = (), *, of_parts: bool = F
         known = [each for each, value in vars(module).items() if inspect.isfunction(value)]
         hint = did_you_mean(function, known, otherwise="it has")
         raise ConfigError(f"{module_name} has no function {function!r}{hint}")
-    return Function(name, found, _wanted(name, found, _GIVEN_FOR_PARTS if of_parts else _GIVEN))
+    given = (*(_GIVEN_FOR_PARTS if of_parts else _GIVEN), *((_ENRICHED,) if enriched else ()))
+    return Function(name, found, _wanted(name, found, given))
 
 
 def _module(name: str) -> ModuleType:

@@ -193,6 +193,11 @@ class Case(Part):
 
     name: str = Field(min_length=1, description="What it shows, in words.")
     send: Sent = Field(description="The message.")
+    knows: dict[str, dict[str, dict[str, Any]]] = Field(
+        default={},
+        description="What routes enrich from: the fields of records, by service and key. A record with a "
+        "plant is that plant's, others are everybody's.",
+    )
     expect: Expectation = Field(description="What must come of it.")
 
 

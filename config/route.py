@@ -19,6 +19,7 @@ from pydantic import (
 from canonical import catalogue, spec
 from canonical.duration import Duration
 from config.adapter import Codes, FormatConfig, validated
+from config.enrichment import Enrichment, Label
 from config.mapping import DOTTED
 from config.part import Name, Part
 
@@ -148,6 +149,12 @@ class Route(Part):
         None,
         description="Collects events and delivers each complete group: `map` sees it as data, with items.",
     )
+    enrich: dict[Label, Enrichment] | None = Field(
+        None,
+        min_length=1,
+        description="What the hub's own services know, read when it is delivered: `map` and templates see it "
+        "as enrich, by these names.",
+    )
     codes: Codes | None = Field(
         None, description="The target system's codes: canonical ones are translated into them."
     )
@@ -193,6 +200,14 @@ class Route(Part):
             raise ValueError("a shadow delivers nothing, so it has no groups: leave out aggregate, or mode")
         if self.batch is not None and (self.split is not None or self.aggregate is not None):
             raise ValueError("batch goes with neither split nor aggregate: leave out one of them")
+        return self
+
+    @model_validator(mode="after")
+    def _enriched(self) -> Self:
+        if self.enrich is not None and self.aggregate is not None:
+            raise ValueError("enrich does not go with aggregate: leave out one of them")
+        if self.enrich is not None and self.map is None:
+            raise ValueError("enrich needs a map that reads it, such as {item: enrich.order.item}")
         return self
 
     @field_validator("map", mode="before")

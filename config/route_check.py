@@ -10,6 +10,7 @@ from canonical.errors import ConfigError
 from config.aggregate_check import aggregate_findings
 from config.batch_check import batch_findings
 from config.document import Path, spell
+from config.enrich_check import enrich_findings, records_of
 from config.expression_check import expression_findings, template_findings
 from config.findings import Finding, did_you_mean
 from config.guarantees import falls_short, guarantee
@@ -109,7 +110,17 @@ def _function(view: View, name: str, route: Route) -> Iterator[Finding]:
     """What is wrong with the Python function that maps: it is imported as the hub would."""
     if isinstance(route.map, str):
         try:
-            find_function(route.map, view.deployment.python, of_parts=bool(route.split))
+            found = find_function(
+                route.map,
+                view.deployment.python,
+                of_parts=bool(route.split),
+                enriched=route.enrich is not None,
+            )
+            if route.enrich and "enrich" not in found.wants:
+                yield view.place("routes", name, "enrich").finding(
+                    f"routes.{name}.enrich: {route.map} does not ask for enrich, so nothing reads it",
+                    warning=True,
+                )
         except ConfigError as error:
             yield view.place("routes", name, "map").finding(f"routes.{name}.map: {error.message}")
 
@@ -191,6 +202,8 @@ def _expressions(view: View, path: Path, types: Sequence[EventType]) -> Iterator
     if split and parted and not split.unresolved:
         yield from expression_findings(f"{name}.split", split, types)
     element = str(split.value) if split and parted else ""
+    records = records_of(view, path)
+    yield from enrich_findings(view, path, types)
     if view.root.find(*path, "aggregate") is not None:
         yield from aggregate_findings(view, path, types)
         types = [catalogue.get("integration.aggregate.completed")]
@@ -202,4 +215,4 @@ def _expressions(view: View, path: Path, types: Sequence[EventType]) -> Iterator
                 and not scalar.unresolved
                 and (section, inner) != ("to", ("adapter",))
             ):
-                yield from check(spell((*path, section, *inner)), scalar, types, element)
+                yield from check(spell((*path, section, *inner)), scalar, types, element, records)

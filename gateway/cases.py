@@ -23,7 +23,9 @@ from canonical.spec import AdapterContext, Health
 from config.model import Case, Deployment, Expectation, ExpectedDelivery
 from gateway.comparing import Difference, differences
 from gateway.compile import compile_route, crosswalk_of, decoder_of, inbound_codes
+from gateway.enriching import Told
 from gateway.trial import Made, Silent, made_each, taken
+from router.enrichment import NotKnown
 from router.ingest import Intake
 
 __all__ = ["Bench", "Refused", "Verdict", "body_of"]
@@ -78,15 +80,24 @@ class Bench:
     async def judge(self, case: Case) -> Verdict:
         """What comes of a case's message, held against what is expected."""
         events, deliveries, refused = await self.trial(
-            case.send.adapter, body_of(case), case.send.attributes, _content_type(case)
+            case.send.adapter, body_of(case), case.send.attributes, _content_type(case), case.knows
         )
         faults = list(_faults(case.expect, events, deliveries, refused))
         return Verdict(name=case.name, faults=faults, events=events, deliveries=deliveries, refused=refused)
 
     async def trial(
-        self, adapter: str, body: bytes, attributes: Mapping[str, Any], content_type: str = ""
+        self,
+        adapter: str,
+        body: bytes,
+        attributes: Mapping[str, Any],
+        content_type: str = "",
+        knows: Mapping[str, Mapping[str, Mapping[str, Any]]] | None = None,
     ) -> tuple[list[Event], list[Made], list[Refused]]:
-        """(events, deliveries, what was refused) of a message that comes in through an adapter."""
+        """(events, deliveries, what was refused) of a message that comes in through an adapter.
+
+        ``knows``: what routes enrich from, by service and key.
+        """
+        models = Told(knows or {})
         raw = RawMessage(
             adapter=adapter,
             id=_ID,
@@ -103,8 +114,8 @@ class Bench:
                 if not route.takes(event):
                     continue
                 try:
-                    deliveries += made_each(route, event, self._crosswalk, self._clock)
-                except PermanentError as error:
+                    deliveries += await made_each(route, event, self._crosswalk, models, self._clock)
+                except (PermanentError, NotKnown) as error:
                     refused.append(Refused(code=error.code, error=error.message, route=route.name))
         return events, deliveries, refused
 

@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel, SecretStr
 
 from canonical.errors import ConfigError
-from canonical.expression import EVENT_VARIABLES, PART_VARIABLES, FieldMap, Template, compile_expression
+from canonical.expression import (
+    ENRICHED_PART_VARIABLES,
+    ENRICHED_VARIABLES,
+    EVENT_VARIABLES,
+    PART_VARIABLES,
+    Expression,
+    FieldMap,
+    Template,
+    compile_expression,
+)
 from canonical.ports import Decoder, InterchangeFormatter
 from canonical.spec import AdapterContext, FormatContext
 from config.crosswalks import read_crosswalks
@@ -20,6 +29,7 @@ from config.model import Route as RouteConfig
 from config.route import Aggregate, Batch
 from router.batching import Batching
 from router.crosswalk import Crosswalk, Row
+from router.enrichment import Enrichment, Reads, reads
 from router.grouping import Aggregation
 from router.numbering import Unnumbered
 from router.recoverability import Policy
@@ -47,7 +57,7 @@ def compile_route(
         types -= ANSWERED
     if route.aggregate:
         types.add(AGGREGATED)
-    variables = PART_VARIABLES if route.split else EVENT_VARIABLES
+    variables = _variables(route)
     target = {} if route.to.options is None else _templates(_plain(route.to.options), variables)
     return Route(
         name=name,
@@ -60,13 +70,14 @@ def compile_route(
         outbound=_codes(route.codes) if route.codes else None,
         fields=FieldMap(route.map, variables) if isinstance(route.map, dict) else None,
         function=(
-            find_function(route.map, python, of_parts=bool(route.split))
+            find_function(route.map, python, of_parts=bool(route.split), enriched=route.enrich is not None)
             if isinstance(route.map, str)
             else None
         ),
         split=Splitting(route.split) if route.split else None,
         aggregate=_aggregation(route.aggregate) if route.aggregate else None,
         batch=_batching(route.batch) if route.batch else None,
+        enrich=tuple(_enrichments(route, target, variables)),
         whole=route.format.kind == _WHOLE_EVENT,
         target=target,
         order=route.order,
@@ -75,6 +86,49 @@ def compile_route(
         ),
         owner=route.owner or "",
     )
+
+
+def _variables(route: RouteConfig) -> tuple[str, ...]:
+    """What the route's map and templates see."""
+    if route.enrich is None:
+        return PART_VARIABLES if route.split else EVENT_VARIABLES
+    return ENRICHED_PART_VARIABLES if route.split else ENRICHED_VARIABLES
+
+
+def _enrichments(
+    route: RouteConfig, target: Mapping[str, Any], variables: tuple[str, ...]
+) -> Iterator[Enrichment]:
+    if route.enrich is None:
+        return
+    of_map = _fields(route.map, variables) if isinstance(route.map, dict) else ()
+    expressions = [*of_map, *_parts(target)]
+    for name, settings in route.enrich.items():
+        yield Enrichment(
+            name=name,
+            service=settings.service,
+            key=compile_expression(settings.key),
+            plant=compile_expression(settings.plant) if settings.plant else None,
+            missing=settings.missing,
+            reads=Reads(every=True) if isinstance(route.map, str) else reads(name, expressions),
+        )
+
+
+def _fields(written: Any, variables: tuple[str, ...]) -> Iterator[Expression]:
+    """The expressions of a map."""
+    if isinstance(written, str):
+        yield compile_expression(written, variables)
+    elif isinstance(written, Mapping | list):
+        for entry in written.values() if isinstance(written, Mapping) else written:
+            yield from _fields(entry, variables)
+
+
+def _parts(target: Any) -> Iterator[Expression]:
+    """Those of a target's templates."""
+    if isinstance(target, Template):
+        yield from target.expressions
+    elif isinstance(target, Mapping):
+        for entry in target.values():
+            yield from _parts(entry)
 
 
 def _aggregation(settings: Aggregate) -> Aggregation:

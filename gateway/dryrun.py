@@ -20,6 +20,7 @@ from gateway.trial import made, taken
 from router import lanes
 from router.crosswalk import Crosswalk
 from router.engine import Engine
+from router.enrichment import ReadModels
 from router.ingest import Intake
 from router.journal.sqlite import SQLiteJournal
 from router.routes import Route
@@ -38,11 +39,12 @@ class Dry:
         adapters: Mapping[str, RunningAdapter],
         engines: Mapping[str, Engine],
         crosswalk: Crosswalk,
+        models: ReadModels,
         clock: Callable[[], datetime],
     ) -> None:
         self._journal, self._adapters, self._clock = journal, dict(adapters), clock
         self._routes = {name: engine.route for name, engine in engines.items()}
-        self._crosswalk = crosswalk
+        self._crosswalk, self._models = crosswalk, models
         self._intakes: dict[str, Intake] = {}
 
     async def verdict(self, letter: DeadLetter, content: bytes | None = None) -> Verdict:
@@ -60,7 +62,7 @@ class Dry:
         event = decode(await self._event(letter))
         if content is not None:
             event = structs.replace(event, data=msgspec.json.decode(content))
-        found = self._sent(letter, route, event)
+        found = await self._sent(letter, route, event)
         if found.outcome == "would_deliver" and letter.stage == Stage.SENDING.value and content is None:
             reason = f"{route.to} decides again; the last time it said: {letter.error}"
             return structs.replace(found, outcome="target_decides", code=letter.code, reason=reason)
@@ -74,10 +76,10 @@ class Dry:
         assert letter.event is not None
         return letter.event
 
-    def _sent(self, letter: DeadLetter, route: Route, event: Event) -> Verdict:
-        """What the route makes of the event."""
+    async def _sent(self, letter: DeadLetter, route: Route, event: Event) -> Verdict:
+        """What the route makes of the event, with what the read models know now."""
         try:
-            one = made(route, event, self._crosswalk, self._clock)
+            one = await made(route, event, self._crosswalk, self._models, self._clock)
         except CrossplantError as error:
             return Verdict(
                 dead_letter=letter.id,
@@ -112,7 +114,7 @@ class Dry:
                 said = f"event {event.id} of {event.source} came before with other content"
                 return _refused(letter, raw, "conflict", said)
             new += [] if known else [event]
-        return self._of_events(letter, new, repeated=len(events) - len(new))
+        return await self._of_events(letter, new, repeated=len(events) - len(new))
 
     def _intake(self, name: str) -> Intake | None:
         running = self._adapters.get(name)
@@ -131,10 +133,10 @@ class Dry:
         same = earlier is None or payload_hash(earlier.event) == payload_hash(event)
         return "duplicate" if same else "conflict"
 
-    def _of_events(self, letter: DeadLetter, events: list[Event], repeated: int) -> Verdict:
+    async def _of_events(self, letter: DeadLetter, events: list[Event], repeated: int) -> Verdict:
         """The worst that comes of them, with all that would be sent."""
         each = [
-            self._sent(letter, route, event)
+            await self._sent(letter, route, event)
             for event in events
             for route in self._routes.values()
             if route.takes(event)

@@ -28,6 +28,7 @@ from gateway.replay.service import Replays
 from router.crosswalk import Crosswalk, Row
 from router.crosswalk_history import Step
 from router.engine import Engine
+from router.enrichment import ReadModels
 from router.journal import Message
 from router.journal.sqlite import SQLiteJournal
 
@@ -162,6 +163,8 @@ class Hub(Protocol):
     def search(self) -> Search: ...
     @property
     def services(self) -> Services: ...
+    @property
+    def models(self) -> ReadModels: ...
     @property
     def metrics(self) -> Metrics: ...
     @property

@@ -23,7 +23,7 @@ from router.routes import Codes, Route
 
 __all__ = ["InboundCodes", "Written", "compiled", "recipe", "recipes_of", "written"]
 
-_MAKING = ("on", "plants", "when", "split", "map", "order")
+_MAKING = ("on", "plants", "when", "split", "enrich", "map", "order")
 
 
 class InboundCodes(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

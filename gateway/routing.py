@@ -24,6 +24,8 @@ from router.batching import BatchSink, fed
 from router.crosswalk import Crosswalk
 from router.dispatch import Dispatcher, Feed
 from router.engine import Engine
+from router.enriching import EnrichSink
+from router.enrichment import ReadModels
 from router.gathering import GatheringFeed
 from router.journal.sqlite import SQLiteJournal
 from router.lanekeeper import LaneKeeper
@@ -60,13 +62,16 @@ class Routing:
         *,
         observer: Observer,
         crosswalk: Callable[[], Crosswalk],
+        models: ReadModels,
         audit: Audit,
         clock: Callable[[], datetime],
         log: Log,
     ) -> None:
-        """``adapters`` may change between starts. ``crosswalk`` gives the rows of the moment."""
+        """``adapters`` may change between starts. ``crosswalk`` gives the rows of the moment, ``models`` is
+        what routes enrich from."""
         self._journal, self._adapters, self._observer = journal, adapters, observer
         self._crosswalk, self._audit, self._clock, self._log = crosswalk, audit, clock, log
+        self._models = models
         self._dispatcher = Dispatcher(journal, log)
         self._outgoing = Outgoing(journal, clock)
         self._running: dict[str, asyncio.Task[None]] = {}
@@ -113,7 +118,10 @@ class Routing:
                 asks = traits.lookup and getattr(deployment.adapters[route.to].options, "looks_up", True)
                 sink = BatchSink(sink, name, route.batch, self._journal, looks_up=asks, share=share)
                 traits, share = fed(route.batch), None
-            self.run(route, sink, traits, after=cursors[name], share=share)
+            self.run(route, self._enriching(route, sink), traits, after=cursors[name], share=share)
+
+    def _enriching(self, route: Route, sink: Sink) -> Sink:
+        return EnrichSink(sink, route, self._models, self._crosswalk) if route.enrich else sink
 
     def _collecting(self, route: Route, sink: Sink, traits: SinkTraits, share: Share | None) -> AggregateSink:
         assert route.aggregate is not None
@@ -134,8 +142,9 @@ class Routing:
 
     def _shadow(self, route: Route, *, after: int) -> None:
         """Runs it with a sink that writes down, and nobody who counts."""
-        sink = ShadowSink(route.name, self._journal, self._clock)
-        self.run(shadowed(route), sink, SHADOW_TRAITS, after=after, observer=SilentObserver())
+        shadow = shadowed(route)
+        sink = self._enriching(shadow, ShadowSink(route.name, self._journal, self._clock))
+        self.run(shadow, sink, SHADOW_TRAITS, after=after, observer=SilentObserver())
 
     def _share(self, deployment: Deployment, route: str) -> Share | None:
         """The route's part in the limit of its target, which all routes to it share."""
@@ -228,7 +237,7 @@ class Routing:
         if engine.route.aggregate is not None:
             raise Gone(f"route {name!r} aggregates: events that it has collected would be collected again")
         sink, traits = self._outlets[name]
-        if isinstance(sink, ShadowSink):
+        if traits is SHADOW_TRAITS:
             raise Gone(f"route {name!r} is a shadow: it delivers nothing")
         limit = self._limits.get(engine.route.to)
         share = None if limit is None else limit.share(max(_PRIORITIES.values()))

@@ -35,10 +35,12 @@ from gateway import audit, exceptions, keys, versions
 from gateway.amending import Amending
 from gateway.arenas import keep_one_heap
 from gateway.audit import Audit
-from gateway.compile import crosswalk_rows
+from gateway.coding import Coding
+from gateway.compile import crosswalk_rows, inbound_codes
 from gateway.connections import RunningAdapter, close, connect, intake_of, supervise
 from gateway.crosswalks import Crosswalks
 from gateway.dryrun import Dry
+from gateway.enriching import ServiceModels
 from gateway.exceptions import Exceptions, Rules, Telling
 from gateway.givenup import given_up
 from gateway.keys import Keys
@@ -136,6 +138,7 @@ class Hub:
         )
         self.search = Search(self.data_dir, self.log)
         self.services = Services(self.data_dir, self.log)
+        self.models = ServiceModels(self.services, self._coding, self.clock)
         self.audit = Audit(self.data_dir)
         self.exceptions = Exceptions(self.journal, self.audit.record, self._rules, self.clock, self.log)
         await self.journal.open()
@@ -180,6 +183,7 @@ class Hub:
             self.adapters,
             observer=self.metrics,
             crosswalk=lambda: self.crosswalks.current,
+            models=self.models,
             audit=self.audit.record,
             clock=self.clock,
             log=self.log,
@@ -359,7 +363,11 @@ class Hub:
         return waiting
 
     def _dry(self) -> Dry:
-        return Dry(self.journal, self.adapters, self.engines, self.crosswalks.current, self.clock)
+        rows = self.crosswalks.current
+        return Dry(self.journal, self.adapters, self.engines, rows, self.models, self.clock)
+
+    def _coding(self) -> Coding:
+        return Coding(inbound_codes(self.deployment), self.crosswalks.current)
 
     # ── what is known of it ──────────────────────────────────────────────────────────────────────
 

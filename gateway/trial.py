@@ -19,6 +19,7 @@ from canonical.ports import Delivery, Outcome, RawMessage
 from gateway.comparing import Text
 from router.aggregating import Collected
 from router.crosswalk import Crosswalk
+from router.enrichment import Bare, ReadModels
 from router.ingest import Ingest, Intake
 from router.journal import IngestBatch, Journal, Message
 from router.numbering import Unnumbered
@@ -58,13 +59,16 @@ async def taken(
     return events, [fault for message in journal.messages for fault in message.invalid]
 
 
-def made(route: Route, event: Event, crosswalk: Crosswalk, clock: Callable[[], datetime]) -> Made | None:
+async def made(
+    route: Route, event: Event, crosswalk: Crosswalk, models: ReadModels, clock: Callable[[], datetime]
+) -> Made | None:
     """What the route would send, or None where its condition leaves the event out; the parts of one that
     splits as a list.
 
-    Raises Unresolved, or another PermanentError when the mapping fails.
+    Raises Unresolved, or another PermanentError when the mapping fails; NotKnown where it would wait for what
+    the read models do not know yet, and TransientError when they cannot be asked.
     """
-    each = made_each(route, event, crosswalk, clock)
+    each = await made_each(route, event, crosswalk, models, clock)
     if len(each) < 2:
         return each[0] if each else None
     return Made(
@@ -76,10 +80,15 @@ def made(route: Route, event: Event, crosswalk: Crosswalk, clock: Callable[[], d
     )
 
 
-def made_each(route: Route, event: Event, crosswalk: Crosswalk, clock: Callable[[], datetime]) -> list[Made]:
+async def made_each(
+    route: Route, event: Event, crosswalk: Crosswalk, models: ReadModels, clock: Callable[[], datetime]
+) -> list[Made]:
     """The deliveries that the route would make: one, none, or one per part; none of an event that
     is collected. Raises like ``made``."""
     delivery = route.deliver(event, crosswalk)
+    if isinstance(delivery, Bare):
+        questions = {question for question in delivery.questions if question is not None}
+        delivery = route.complete(delivery, await models.find(questions), crosswalk)
     if delivery is None or isinstance(delivery, Collected):
         return []
     parts = delivery.parts if isinstance(delivery, Parts) else (delivery,)

@@ -56,6 +56,7 @@ class Maker:
             or route.function is not None
             or route.split is not None
             or route.aggregate is not None
+            or bool(route.enrich)
             or route.outbound is not None
             or route.whole
             or self._target is None

@@ -15,7 +15,7 @@ from msgspec import Struct, structs
 
 from canonical import catalogue
 from canonical.event import Event, to_json
-from canonical.expression import Expression, FieldMap, Template, Values, bind
+from canonical.expression import ENRICHED_VARIABLES, Expression, FieldMap, Template, Values, bind
 from canonical.ports import Delivery, Formatter
 from canonical.selection import Selection
 from config.mapping import Function
@@ -23,6 +23,7 @@ from config.packages import PACKAGE
 from router.aggregating import Collected
 from router.batching import Batching
 from router.crosswalk import Crosswalk
+from router.enrichment import Bare, Enrichment, Known, Question, enriched
 from router.grouping import COMPLETED, Aggregation
 from router.idempotency import idempotency_key
 from router.journal import Header
@@ -86,6 +87,7 @@ class Route(Struct, frozen=True, kw_only=True):
     split: Splitting | None = None
     aggregate: Aggregation | None = None
     batch: Batching | None = None
+    enrich: tuple[Enrichment, ...] = ()
     whole: bool = False
     target: Mapping[str, Any] = {}
     order: Literal["key", "none"] | None = None
@@ -130,7 +132,8 @@ class Route(Struct, frozen=True, kw_only=True):
     def deliver(self, event: Event, crosswalk: Crosswalk, attempt: int = 1) -> Delivery | None:
         """What to send, or None when the condition excludes it, or it belongs to a test interchange.
 
-        Raises Unresolved for an unknown code, another PermanentError when the mapping fails.
+        ``Bare`` on a route that enriches: ``complete`` makes of it what is sent. Raises Unresolved for an
+        unknown code, another PermanentError when the mapping fails.
         """
         if event.extensions.get(TEST) and event.type not in ANSWERED:
             return None
@@ -160,22 +163,63 @@ class Route(Struct, frozen=True, kw_only=True):
                 group=self.aggregate.group(outward, values),
                 data=outward.data,
             )
+        if self.enrich:
+            return self._bare(event, seen, outward, attempt)
         if self.split is not None:
             return self._parts(event, outward, values, crosswalk, attempt)
         return self._made(event, outward, values, crosswalk, attempt)
+
+    def complete(self, bare: Bare, known: Mapping[Question, Known | None], crosswalk: Crosswalk) -> Delivery:
+        """The delivery, made with what the read models know.
+
+        Raises NotKnown for what they do not know yet, and PermanentError like ``deliver``.
+        """
+        event, outward = bare.event, bare.outward
+        found = enriched(self.enrich, bare.questions, known)
+        if self.split is not None:
+            parts = self._parts(event, outward, _bound(outward), crosswalk, bare.attempt, found)
+            assert parts is not None  # else nothing bare was made of it
+            made: Delivery = parts
+        else:
+            values = bind({"event": outward, "data": outward.data, "enrich": found}, ENRICHED_VARIABLES)
+            made = self._made(event, outward, values, crosswalk, bare.attempt, found)
+        return structs.replace(made, idempotency_key=bare.idempotency_key)  # which a replay may have changed
+
+    def _bare(self, event: Event, seen: Event, outward: Event, attempt: int) -> Bare | None:
+        """What to ask, by canonical codes; None when there is no element to deliver."""
+        if self.split is not None and next(self.split.elements(outward, _bound(outward)), None) is None:
+            return None
+        values = _bound(seen)
+        return Bare(
+            event=event,
+            payload=b"",
+            content_type="",
+            key=self.key(event),
+            idempotency_key=idempotency_key(self.name, event),
+            attempt=attempt,
+            outward=outward,
+            questions=tuple(each.question(event, values) for each in self.enrich),
+        )
 
     def _own(self, event: Event) -> bool:
         """Whether it is one of its own groups that is complete."""
         return bool(event.data["route"] == self.name)
 
     def _made(
-        self, event: Event, outward: Event, values: Values, crosswalk: Crosswalk, attempt: int
+        self,
+        event: Event,
+        outward: Event,
+        values: Values,
+        crosswalk: Crosswalk,
+        attempt: int,
+        enrich: Mapping[str, Any] | None = None,
     ) -> Delivery:
         payload = to_json(outward) if self.whole else outward.data
         if self.fields is not None:
             payload = self.fields.apply(values, self._lookup(event, crosswalk))
         elif self.function is not None:
-            payload = self.function.apply(outward, self._lookup(event, crosswalk))
+            extra = {} if enrich is None else {"enrich": enrich}
+            payload = self.function.apply(outward, self._lookup(event, crosswalk), **extra)
         return Delivery(
             event=event,
             payload=self.formatter.format(payload),
@@ -187,18 +231,25 @@ class Route(Struct, frozen=True, kw_only=True):
         )
 
     def _parts(
-        self, event: Event, outward: Event, values: Values, crosswalk: Crosswalk, attempt: int
+        self,
+        event: Event,
+        outward: Event,
+        values: Values,
+        crosswalk: Crosswalk,
+        attempt: int,
+        enrich: Mapping[str, Any] | None = None,
     ) -> Parts | None:
         """A delivery per element, as one; None when there is no element."""
         assert self.split is not None
         own, lookup = idempotency_key(self.name, event), self._lookup(event, crosswalk)
         parts = []
-        for number, item, seen in self.split.elements(outward, values):
+        extra = {} if enrich is None else {"enrich": enrich}
+        for number, item, seen in self.split.elements(outward, values, enrich):
             payload = item
             if self.fields is not None:
                 payload = self.fields.apply(seen, lookup)
             elif self.function is not None:
-                payload = self.function.apply(outward, lookup, item=item, number=number)
+                payload = self.function.apply(outward, lookup, item=item, number=number, **extra)
             parts.append(
                 Delivery(
                     event=event,

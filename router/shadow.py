@@ -5,17 +5,18 @@ A row goes with its journal: what was recorded before the oldest event that is s
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Final
 
 from msgspec import Struct, json, msgpack
 
-from canonical.errors import PermanentError
+from canonical.errors import CrossplantError, PermanentError
 from canonical.event import Event
 from canonical.ports import Accepted, Delivery, SinkOutcome, Store, Transaction
 from canonical.spec import SinkTraits
 from router.crosswalk import Crosswalk
+from router.enrichment import Bare, Known, NotKnown, Question
 from router.routes import Route, idempotency_key
 
 __all__ = [
@@ -64,14 +65,24 @@ class _ShadowRoute(Route, frozen=True, kw_only=True):
         try:
             return super().deliver(event, crosswalk, attempt)
         except PermanentError as error:
-            return Delivery(
-                event=event,
-                payload=json.encode({"code": error.code, "error": error.message}),
-                content_type=FAILURE,
-                key=self.key(event),
-                idempotency_key=idempotency_key(self.name, event),
-                attempt=attempt,
-            )
+            return self._failure(event, attempt, error)
+
+    def complete(self, bare: Bare, known: Mapping[Question, Known | None], crosswalk: Crosswalk) -> Delivery:
+        """See ``Route.complete``; raises nothing. A live route would wait for what is not known yet."""
+        try:
+            return super().complete(bare, known, crosswalk)
+        except (PermanentError, NotKnown) as error:
+            return self._failure(bare.event, bare.attempt, error)
+
+    def _failure(self, event: Event, attempt: int, error: CrossplantError) -> Delivery:
+        return Delivery(
+            event=event,
+            payload=json.encode({"code": error.code, "error": error.message}),
+            content_type=FAILURE,
+            key=self.key(event),
+            idempotency_key=idempotency_key(self.name, event),
+            attempt=attempt,
+        )
 
 
 def shadowed(route: Route) -> Route:

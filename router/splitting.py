@@ -13,7 +13,7 @@ from typing import Any, cast
 
 from msgspec import structs
 
-from canonical.binding import PART_VARIABLES
+from canonical.binding import ENRICHED_PART_VARIABLES, PART_VARIABLES
 from canonical.errors import Invalid, Stage, TransientError
 from canonical.event import Event, to_json
 from canonical.expression import Expression, Values, bind, compile_expression
@@ -75,8 +75,13 @@ class Splitting:
         """Raises ExpressionError."""
         self._items: Expression = compile_expression(source)
 
-    def elements(self, outward: Event, values: Values) -> Iterator[tuple[int, Any, Values]]:
-        """(number, element, what expressions see of it). Raises Invalid, ExpressionError."""
+    def elements(
+        self, outward: Event, values: Values, enrich: Mapping[str, Any] | None = None
+    ) -> Iterator[tuple[int, Any, Values]]:
+        """(number, element, what expressions see of it). Raises Invalid, ExpressionError.
+
+        ``enrich``: what else they see, on a route that enriches.
+        """
         items = self._items.evaluate(values)
         if not isinstance(items, list):
             raise Invalid(f"split: {self._items.source} gives no list", code="split", stage=Stage.PROCESSING)
@@ -87,7 +92,10 @@ class Splitting:
         event = to_json(outward)
         for number, item in enumerate(items, start=1):
             seen = {"event": event, "data": outward.data, "item": item, "number": number}
-            yield number, item, bind(seen, PART_VARIABLES)
+            if enrich is None:
+                yield number, item, bind(seen, PART_VARIABLES)
+            else:
+                yield number, item, bind({**seen, "enrich": enrich}, ENRICHED_PART_VARIABLES)
 
 
 class SplitSink:

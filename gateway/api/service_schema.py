@@ -21,7 +21,7 @@ from gateway.projections.services.taking import Taking
 from router.crosswalk import Crosswalk, Row
 from router.routes import Codes
 
-__all__ = ["CODES", "blank", "example", "page"]
+__all__ = ["CODES", "blank", "example", "item", "page"]
 
 Schema = dict[str, Any]
 
@@ -72,7 +72,7 @@ def page(service: Service) -> Schema:
             "type": "object",
             "required": ["items", "next", "as_of"],
             "properties": {
-                "items": {"type": "array", "items": _item(service)},
+                "items": {"type": "array", "items": item(service)},
                 "next": _TEXT,
                 "as_of": _AS_OF,
             },
@@ -81,7 +81,8 @@ def page(service: Service) -> Schema:
     }
 
 
-def _item(service: Service) -> Schema:
+def item(service: Service) -> Schema:
+    """The schema of what is answered of one thing."""
     properties: Schema = {"plant": {**_TEXT, "description": "The plant; null: none."}}
     for part in service.identity:
         if part.shown:
@@ -102,7 +103,7 @@ def _item(service: Service) -> Schema:
 @cache
 def blank(service: str) -> dict[str, Any]:
     """Everything that an item of a service always has, as it is when nothing is known."""
-    return dict.fromkeys(_item(next(each for each in SERVICES if each.name == service))["properties"])
+    return dict.fromkeys(item(next(each for each in SERVICES if each.name == service))["properties"])
 
 
 def _identity(part: Part) -> Schema:

@@ -79,6 +79,8 @@ def _nested(
         name, inner = f"{name}[]", kind.get("items", {})
     elif isinstance(kind.get("additionalProperties"), Mapping):
         name, inner = f"{name}.*", kind["additionalProperties"]
+    elif len(named := list(kind.get("patternProperties", {}).values())) == 1:
+        name, inner = f"{name}.*", named[0]
     else:
         if kind.get("properties") and reference not in above:
             tag = kind["properties"].get("kind", {}).get("const")

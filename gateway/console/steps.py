@@ -20,6 +20,7 @@ from gateway.hub import Hub
 from gateway.projections.search import Hit
 from gateway.trail import Trail
 from router.crosswalk import Crosswalk
+from router.enrichment import Bare
 from router.paths import replace_at
 from router.routes import Codes, Route
 
@@ -121,7 +122,9 @@ async def way_of(hub: Hub, principal: Principal, item: Recorded) -> Way:
         raw_shown=readable(raw.body, _SHOWN_BYTES) if raw else {},
         raw_hidden=not shown,
         fields=fields_of(hub, event),
-        went=[_went(hub, event, each) for each in trails if each.state not in {"not_matched", "passed"}],
+        went=[
+            await _went(hub, event, each) for each in trails if each.state not in {"not_matched", "passed"}
+        ],
         passed=[each for each in trails if each.state == "passed"],
         elsewhere=sum(each.state == "not_matched" for each in trails),
         causes=causes,
@@ -193,13 +196,17 @@ def _translated(
     return found
 
 
-def _went(hub: Hub, event: Event, each: Trail) -> Went:
+async def _went(hub: Hub, event: Event, each: Trail) -> Went:
     engine = hub.engines.get(each.route)
     recorded = event.recordedtime
     took_s = each.at - recorded.timestamp() if each.state == "delivered" and recorded and each.at else None
     payload, problem, missing = "", "", None
     try:
         delivery = engine.route.deliver(event, hub.crosswalks.current) if engine else None
+        if engine and isinstance(delivery, Bare):
+            questions = {question for question in delivery.questions if question is not None}
+            known = await hub.models.find(questions)
+            delivery = engine.route.complete(delivery, known, hub.crosswalks.current)
         if delivery is not None:
             payload = str(readable(delivery.payload, _SHOWN_BYTES).get("body", ""))
     except CrossplantError as error:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, Final
 
@@ -14,11 +14,15 @@ from canonical.ports import Formatter
 from gateway.replay.differences import Difference, differing
 from router.aggregating import Collected
 from router.crosswalk import Crosswalk
+from router.enrichment import Bare, Known, Question
 from router.numbering import Unnumbered
 from router.routes import Route
 from router.splitting import Parts
 
-__all__ = ["Broken", "Made", "Maker", "compared"]
+__all__ = ["Ask", "Broken", "Made", "Maker", "compared"]
+
+Ask = Callable[[Iterable[Question]], Mapping[Question, Known | None]]
+"""``ReadModels.find`` for a thread of its own."""
 
 _REFERENCE: Final = "1"
 _PREPARED: Final = datetime(2000, 1, 1, tzinfo=UTC)
@@ -41,9 +45,11 @@ class Broken(Struct, frozen=True, kw_only=True):
 
 
 class Maker:
-    """One compiled route, its payloads kept as they are before they are written."""
+    """One compiled route, its payloads kept as they are before they are written. ``ask``: the read models,
+    as they are now; it may wait."""
 
-    def __init__(self, route: Route) -> None:
+    def __init__(self, route: Route, ask: Ask) -> None:
+        self._ask = ask
         self._seen = _Seen(route.formatter)
         self.route = structs.replace(route, formatter=self._seen)
 
@@ -54,6 +60,9 @@ class Maker:
         self._seen.payloads = []
         try:
             delivery = self.route.deliver(event, crosswalk)
+            if isinstance(delivery, Bare):
+                questions = {question for question in delivery.questions if question is not None}
+                delivery = self.route.complete(delivery, self._ask(questions), crosswalk)
         except CrossplantError as error:
             return Broken(code=error.code, error=error.message)
         if delivery is None or isinstance(delivery, Collected):

@@ -35,6 +35,7 @@ from canonical.ports import (
 from canonical.spec import Log, SinkTraits
 from deadletter.service import NotPossible
 from router.crosswalk import Crosswalk
+from router.enrichment import NotKnown
 from router.handover import Handover
 from router.journal import IngestBatch, StorageError
 from router.journal.sqlite import SQLiteJournal
@@ -327,7 +328,10 @@ class _Patience:
         self._wait_s = 0.0
 
     def allows(self, work: Work, outcome: Failed | Unknown) -> bool:
-        """Whether it is tried again; after ``wait_s``."""
+        """Whether it is tried again; after ``wait_s``. History that the read models do not know is not waited
+        for."""
+        if isinstance(outcome.error, NotKnown):
+            return False
         now_s = time.monotonic()
         if self._failing_since_s is None:
             self._failing_since_s = now_s

@@ -17,7 +17,7 @@ from gateway import recipes, versions
 from gateway.crosswalks.importing import FILES
 from gateway.replay import sending, store
 from gateway.replay.delivered import committed_before
-from gateway.replay.making import Maker
+from gateway.replay.making import Ask, Maker
 from gateway.replay.sending import Gone, Sending, TooManyFailures
 from gateway.replay.store import Asked, Replay, State
 from gateway.replay.trying import DryRun
@@ -183,7 +183,12 @@ class Replays:
             running = deployment.routes.get(route)
             if running is None or running.map != function:
                 raise ValueError("another function than the one that runs is not called for a dry run")
-        return Maker(recipes.compiled(route, recipe, deployment.python))
+        return Maker(recipes.compiled(route, recipe, deployment.python), self._ask())
+
+    def _ask(self) -> Ask:
+        """The read models, for the thread of a dry run."""
+        loop, models = asyncio.get_running_loop(), self._hub.models
+        return lambda questions: asyncio.run_coroutine_threadsafe(models.find(questions), loop).result()
 
     async def _dry_run(self, replay: Replay, maker: Maker, rows: Sequence[Row] | None) -> DryRun:
         hub = self._hub
@@ -199,6 +204,7 @@ class Replays:
             maker,
             known,
             python=hub.deployment.python,
+            ask=self._ask(),
             then=then,
             now=now,
             first=replay.first,

@@ -2,7 +2,8 @@
 
 What was: the positions that the record says were delivered, made again by the recipe that was in force when
 they went out. What would be: the recipe given. Codes are translated on both sides as of the event's time,
-by the rows as they stand now. Nothing is sent, and memory is bounded by a page.
+by the rows as they stand now, and routes that enrich read what the read models know now. Nothing is sent, and
+memory is bounded by a page.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from canonical.ports import Recorded
 from gateway import recipes
 from gateway.replay.delivered import Delivered
 from gateway.replay.differences import Tally, shown
-from gateway.replay.making import Broken, Made, Maker, compared
+from gateway.replay.making import Ask, Broken, Made, Maker, compared
 from gateway.versions import Recipe
 from router.crosswalk import Crosswalk
 from router.journal import Header
@@ -49,6 +50,7 @@ class DryRun:
         before: Sequence[Recipe],
         *,
         python: Sequence[Path],
+        ask: Ask,
         then: Crosswalk,
         now: Crosswalk,
         first: int,
@@ -56,11 +58,12 @@ class DryRun:
         sees: Callable[[Event], bool],
         file: Path,
     ) -> None:
-        """``before``: the route's recipes, oldest first; ``then`` and ``now``: the rows of either side."""
+        """``before``: the route's recipes, oldest first; ``then`` and ``now``: the rows of either side.
+        ``ask`` is called in a thread."""
         self._journal, self._after, self._sees = journal, after, sees
         self._then, self._now = then, now
         self._delivered = Delivered(route, first)
-        self._before = _Before(route, before, python)
+        self._before = _Before(route, before, python, ask)
         self._last, self._path = last, file
         self.reached = first - 1
         self.events = 0
@@ -135,13 +138,13 @@ class DryRun:
 class _Before:
     """The route as it was when each delivery went out."""
 
-    def __init__(self, route: str, known: Sequence[Recipe], python: Sequence[Path]) -> None:
+    def __init__(self, route: str, known: Sequence[Recipe], python: Sequence[Path], ask: Ask) -> None:
         self._since: list[float] = []
         self._makers: list[Maker | Broken] = []
         for recipe in known:
             self._since.append(recipe.at)
             try:
-                self._makers.append(Maker(recipes.compiled(route, recipe.text, python)))
+                self._makers.append(Maker(recipes.compiled(route, recipe.text, python), ask))
             except ConfigError as error:
                 self._makers.append(Broken(code=error.code, error=error.message))
 

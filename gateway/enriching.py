@@ -1,0 +1,121 @@
+"""The read models that routes enrich from: the normalised services whose records have a number."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from datetime import UTC, datetime
+from typing import Any, Final
+
+import apsw
+
+from canonical.errors import TransientError, Unresolved
+from canonical.times import rfc3339
+from gateway.coding import Coding, Missing
+from gateway.projections.services import questions
+from gateway.projections.services.fold import NO_PLANT
+from gateway.projections.services.projection import Services
+from gateway.projections.services.questions import Found, Wanted
+from gateway.projections.services.registry import SERVICES
+from gateway.projections.services.service import Filter, Service
+from router.enrichment import Known, Question
+
+__all__ = ["LEFT_OUT", "ServiceModels", "Told", "numbered"]
+
+LEFT_OUT: Final = ("unresolved", "sources", "links")
+"""What the services answer beside a record's fields, and routes do not see."""
+
+
+def numbered() -> dict[str, Service]:
+    """The services that can be asked for one record by one number, by name."""
+    return {service.name: service for service in SERVICES if _column(service)}
+
+
+def _column(service: Service) -> str:
+    """The column of the number; empty where the identity is a code, or has several parts."""
+    if len(service.identity) != 1 or service.identity[0].domain is not None:
+        return ""
+    columns = [name for name, path in service.columns.items() if path == service.identity[0].name]
+    return columns[0] if columns else ""
+
+
+class ServiceModels:
+    """Implements ``router.enrichment.ReadModels`` over the services' file."""
+
+    def __init__(
+        self, services: Services, coding: Callable[[], Coding], clock: Callable[[], datetime]
+    ) -> None:
+        """``coding``: the crosswalks of the moment."""
+        self._services, self._coding, self._clock = services, coding, clock
+        self._numbered = numbered()
+
+    async def find(self, questions: Iterable[Question]) -> Mapping[Question, Known | None]:
+        """See ``ReadModels``."""
+        wanted, coding, now = list(questions), self._coding(), self._clock().timestamp()
+
+        def work(connection: apsw.Connection) -> dict[Question, Known | None]:
+            return {one: self._answer(connection, one, coding, now) for one in wanted}
+
+        await self._services.caught_up()
+        try:
+            return await self._services.read(work)
+        except apsw.Error as error:
+            raise TransientError(f"the services' file cannot be read: {error}", code="storage") from error
+
+    def _answer(
+        self, connection: apsw.Connection, question: Question, coding: Coding, now: float
+    ) -> Known | None:
+        """The plant's own record, else the one that belongs to no plant."""
+        service = self._numbered[question.service]
+        number = Filter(name="key", kind="text", about="", column=_column(service))
+        found = questions.candidates(
+            connection,
+            service,
+            [Wanted(filter=number, value=question.key)],
+            plants=frozenset({question.plant or NO_PLANT, NO_PLANT}),
+            after="",
+            now=now,
+        )
+        record = min(found, key=lambda one: one.plant == NO_PLANT, default=None)
+        return None if record is None else _known(service, record, coding, now)
+
+
+def _known(service: Service, found: Found, coding: Coding, now: float) -> Known:
+    values, missing = coding.shown(found.cells, found.origins)
+    if found.plant != NO_PLANT:
+        values["plant"] = found.plant
+    if service.late:
+        passed = found.due is not None and found.due < now
+        values["late"] = found.open and (found.delayed or passed)
+    values["position"] = found.position
+    values["changed_at"] = rfc3339(datetime.fromtimestamp(found.changed_at, UTC))
+    return Known(
+        fields={name: value for name, value in values.items() if value is not None},
+        unresolved=tuple((each.pointer.split("/")[1], _row(each)) for each in missing),
+    )
+
+
+def _row(missing: Missing) -> Unresolved:
+    return Unresolved(
+        domain=missing.domain,
+        system=missing.system,
+        value=missing.value,
+        plant=missing.plant or "",
+        path=missing.pointer,
+    )
+
+
+class Told:
+    """Implements ``router.enrichment.ReadModels`` with what a test says that they know."""
+
+    def __init__(self, knows: Mapping[str, Mapping[str, Mapping[str, Any]]]) -> None:
+        self._knows = knows
+
+    async def find(self, questions: Iterable[Question]) -> Mapping[Question, Known | None]:
+        """See ``ReadModels``."""
+        return {one: self._answer(one) for one in questions}
+
+    def _answer(self, question: Question) -> Known | None:
+        record = self._knows.get(question.service, {}).get(question.key)
+        if record is None or record.get("plant") not in (None, question.plant):
+            return None
+        return Known(fields={name: value for name, value in record.items() if value is not None})
