@@ -11,7 +11,8 @@ refuses the data) is left to ``canonical.record``, which says what is wrong, if 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Final
+from functools import partial
+from typing import Any, Final, NamedTuple
 
 import msgspec
 from msgspec import Struct
@@ -19,6 +20,7 @@ from msgspec.structs import asdict
 
 from canonical import catalogue
 from canonical.attributes import attribute_text, timestamp
+from canonical.directmany import INT64, Recipe, Subjects, many
 from canonical.event import Event
 from canonical.expression import Expression
 from canonical.jsontext import exact_float
@@ -28,14 +30,17 @@ from canonical.spec import FormatContext
 
 __all__ = ["Direct", "direct"]
 
-Direct = Callable[[bytes, RawMessage, str], Event | None]
-"""(document, its message, the id that no rule gives) → the complete event, or None: take the long way."""
+
+class Direct(NamedTuple):
+    """``one``: (document, its message, the id that no rule gives) → the complete event, or None: take the
+    long way. ``many``: messages → the event of each, or None when one of them may have to."""
+
+    one: Callable[[bytes, RawMessage, str], Event | None]
+    many: Callable[[Sequence[RawMessage]], list[Event] | None]
+
 
 _LONGEST: Final = 16_384
 """Bytes of a document that is read this way; a longer one is no measurement."""
-_REMEMBERED: Final = 10_000
-_LONGEST_SUBJECT: Final = 200
-_INT64: Final = 2**63
 _BACKSLASH: Final = b"\\"
 _ESCAPED: Final = rb"\u"
 """Odd characters, U+0000 and halves of surrogate pairs among them."""
@@ -139,18 +144,33 @@ def _reading(
     max_depth: int,
     max_bytes: int,
 ) -> Direct:
-    entry, identified = catalogue.get(suffix), _Subjects(suffix, context.plant)
-    model, type_, domain, plant, source = entry.model, entry.name, entry.domain, context.plant, context.source
-    decode = msgspec.json.Decoder(_document([*fields, *others]), float_hook=exact_float).decode
-    checked = [(each.name, _KINDS[each.kind]) for each in fields if each.member and not each.text]
-    extra = [each.name for each in others]
-    usual = min(max_bytes, 2 * max_depth)  # bytes that cannot be too deep
-    at_subject, at_id, at_correlation, at_time = (places.get(name) for name in _ORDER)
+    entry = catalogue.get(suffix)
+    recipe = Recipe(
+        document=_document([*fields, *others]),
+        model=entry.model,
+        checked=[(each.name, _KINDS[each.kind]) for each in fields if each.member and not each.text],
+        extra=[each.name for each in others],
+        subjects=Subjects(suffix, context.plant, named),
+        places={name: places.get(name) for name in _ORDER},
+        source=context.source,
+        type=entry.name,
+        domain=entry.domain,
+        plant=context.plant,
+        usual_bytes=min(max_bytes, 2 * max_depth),
+        odd=partial(_odd, max_bytes=max_bytes, max_depth=max_depth),
+    )
+    return Direct(one=_one(recipe), many=many(recipe))
+
+
+def _one(recipe: Recipe) -> Callable[[bytes, RawMessage, str], Event | None]:
+    model, identified, odd, usual = recipe.model, recipe.subjects, recipe.odd, recipe.usual_bytes
+    checked, extra = recipe.checked, recipe.extra
+    source, type_, plant, domain = recipe.source, recipe.type, recipe.plant, recipe.domain
+    decode = msgspec.json.Decoder(recipe.document, float_hook=exact_float).decode
+    at_subject, at_id, at_correlation, at_time = (recipe.places[name] for name in _ORDER)
 
     def event(body: bytes, raw: RawMessage, identity: str) -> Event | None:
-        if (len(body) > usual or _BACKSLASH in body or not body.isascii()) and _odd(
-            body, max_bytes, max_depth
-        ):
+        if (len(body) > usual or _BACKSLASH in body or not body.isascii()) and odd(body):
             return None
         correlation, moment = None, raw.received_at
         try:
@@ -159,12 +179,12 @@ def _reading(
             for name, kinds in checked:
                 value = data[name]
                 kind = value.__class__
-                if kind not in kinds or (kind is int and not -_INT64 <= value < _INT64):
+                if kind not in kinds or (kind is int and not -INT64 <= value < INT64):
                     return None
             for name in extra:
                 del data[name]
             msgspec.convert(data, model)
-            subject, key = identified.of(at_subject and getattr(document, at_subject), data, named)
+            subject, key = identified.of(at_subject and getattr(document, at_subject), data)
             if at_id is not None:
                 identity = attribute_text(getattr(document, at_id))
             if at_correlation is not None:
@@ -192,29 +212,8 @@ def _reading(
     return event
 
 
-def _odd(body: bytes, max_bytes: int, max_depth: int) -> bool:
+def _odd(body: bytes, *, max_bytes: int, max_depth: int) -> bool:
     """Whether a document has other characters than ASCII's, is too long, or may be too deep."""
     if len(body) > max_bytes or not body.isascii() or _ESCAPED in body:
         return True
     return len(body) >= 2 * max_depth and body.count(b"[") + body.count(b"{") > max_depth
-
-
-class _Subjects:
-    """Subjects and partition keys of events of one type and plant, remembered by what they are made of."""
-
-    def __init__(self, suffix: str, plant: str | None) -> None:
-        self._suffix, self._plant = suffix, plant
-        self._known: dict[Any, tuple[str, str]] = {}
-
-    def of(self, told: str | None, data: dict[str, Any], named: Sequence[str]) -> tuple[str, str]:
-        """(subject, partition key); ``named``: fields of the data that have a say. Raises ValueError."""
-        made_of = (told, *[(data[name], data[name].__class__) for name in named]) if named else told
-        found = self._known.get(made_of)
-        if found is None:
-            subject = attribute_text(told or catalogue.default_subject(self._suffix, data))
-            found = subject, catalogue.partition_key(self._suffix, data, self._plant, subject)
-            if len(self._known) >= _REMEMBERED:
-                self._known.clear()
-            if len(subject) <= _LONGEST_SUBJECT:
-                self._known[made_of] = found
-        return found

@@ -7,6 +7,7 @@ from typing import Any
 
 from canonical.binding import EVENT_VARIABLES, ExpressionError, Values, bind, plain
 from canonical.cel import Expression, compile_expression
+from canonical.columns import Column, Constant, Path, Rows, rows
 from canonical.functions import Lookup
 from canonical.shortcut import UNKNOWN, Shortcut
 from canonical.together import Together, together
@@ -30,6 +31,8 @@ class FieldMap:
         self._fields = [(name, node, _shortcut_of(node)) for name, node in nodes.items()]
         self.quick = _quick_of(nodes, drop_null=drop_null)
         """All fields at once, or UNKNOWN; None where one of them always needs CEL."""
+        self.rows = _rows_of(nodes, drop_null=drop_null)
+        """The fields of many events at once, where they are that simple."""
 
     def _compile(self, name: str, value: Any, variables: tuple[str, ...]) -> Any:
         if isinstance(value, list):
@@ -83,6 +86,19 @@ def _quick_of(nodes: Mapping[str, Any], *, drop_null: bool) -> Together | None:
             return None
         fields.append((name, shortcut, node.path if isinstance(node, Expression) else ()))
     return together(fields, drop_null=drop_null)
+
+
+def _rows_of(nodes: Mapping[str, Any], *, drop_null: bool) -> Rows | None:
+    fields: list[tuple[str, Column]] = []
+    for name, node in nodes.items():
+        match node:
+            case Expression(path=(variable, step)):
+                fields.append((name, Path(variable, step)))
+            case str() | int() | float() | None:
+                fields.append((name, Constant(node)))
+            case _:
+                return None
+    return rows(fields, drop_null=drop_null)
 
 
 def _quick_node(node: Any) -> Shortcut | None:

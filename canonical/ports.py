@@ -19,6 +19,8 @@ from canonical.ledger import Control, FileEntry, InterchangeEntry
 __all__ = [
     "Accepted",
     "Attribute",
+    "BulkDecoder",
+    "BulkFormatter",
     "Decoder",
     "Delivery",
     "Failed",
@@ -137,6 +139,16 @@ class Decoder(Protocol):
         ...
 
 
+@runtime_checkable
+class BulkDecoder(Decoder, Protocol):
+    """A decoder that keeps no state and reads many alike messages for less than each of them."""
+
+    def decode_all(self, raws: Sequence[RawMessage]) -> list[Event] | None:
+        """The events of the messages, one of each, with complete envelopes (``recordedtime`` and ``srcmsgid``
+        are those of the message); None: ask ``decode`` for each."""
+        ...
+
+
 class LedgerDecoder(Decoder, Protocol):
     """A decoder of interchanges, which are taken in once for good."""
 
@@ -157,6 +169,15 @@ class Formatter(Protocol):
 
     def format(self, payload: Any) -> bytes:
         """Raises Invalid when the payload has no form in this format."""
+        ...
+
+
+@runtime_checkable
+class BulkFormatter(Formatter, Protocol):
+    """A formatter that writes many payloads for less than each of them."""
+
+    def format_all(self, payloads: Sequence[Any]) -> list[bytes]:
+        """``format`` of each. Raises Invalid when one has no form in this format."""
         ...
 
 

@@ -6,6 +6,7 @@ apart by it, too.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from hashlib import blake2b
 
 from canonical.event import Event
@@ -27,14 +28,27 @@ class Keys:
 
     def of(self, event: Event) -> str:
         """The same for every attempt of this event."""
-        begun = self._begun.get(event.source)
+        digest = self._of_source(event.source).copy()
+        digest.update(event.id.encode())
+        return self._prefix + digest.hexdigest()
+
+    def of_all(self, source: str, ids: Sequence[str]) -> list[str]:
+        """``of`` for events of one source."""
+        prefix, begun = self._prefix, self._of_source(source).copy
+        keys = []
+        for each in ids:
+            digest = begun()
+            digest.update(each.encode())
+            keys.append(prefix + digest.hexdigest())
+        return keys
+
+    def _of_source(self, source: str) -> blake2b:
+        begun = self._begun.get(source)
         if begun is None:
             if len(self._begun) >= _MOST_SOURCES:
                 self._begun.clear()
-            begun = self._begun[event.source] = blake2b(f"{event.source}\0".encode(), digest_size=13)
-        digest = begun.copy()
-        digest.update(event.id.encode())
-        return self._prefix + digest.hexdigest()
+            begun = self._begun[source] = blake2b(f"{source}\0".encode(), digest_size=13)
+        return begun
 
 
 def idempotency_key(route: str, event: Event) -> str:

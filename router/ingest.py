@@ -18,7 +18,16 @@ from canonical import catalogue
 from canonical.errors import Invalid, Stage
 from canonical.event import Event
 from canonical.ledger import Earlier, FileEntry, InterchangeEntry
-from canonical.ports import Decoder, Inbound, LedgerDecoder, Outcome, RawMessage, Source, Transaction
+from canonical.ports import (
+    BulkDecoder,
+    Decoder,
+    Inbound,
+    LedgerDecoder,
+    Outcome,
+    RawMessage,
+    Source,
+    Transaction,
+)
 from canonical.spec import Health, Log
 from deadletter import store as dead_letters
 from deadletter.entry import DeadLetter
@@ -32,6 +41,8 @@ __all__ = ["Ingest", "IngestObserver", "Intake"]
 _STORAGE_RETRY_S = 0.5
 _TYPES = frozenset(entry.name for entry in catalogue.all_types())
 _DECODE_OFF_LOOP_BYTES = 256 * 1024
+_MANY, _AT_ONCE = 4, 100
+"""Messages that are worth a bulk decoder's while, and how many of them an odd one keeps from it."""
 SOURCE, DECODER = "source", "decoder"
 """Names of the durable states of an adapter."""
 
@@ -220,8 +231,39 @@ class Ingest:
     ) -> tuple[bytes | None, list[Message], list[Claim]]:
         state, messages, now = intake.state, [], self._clock()
         claims: list[Claim] = []
+        for at in range(0, len(raws), _AT_ONCE):
+            part = raws[at : at + _AT_ONCE]
+            if (alike := self._alike(intake, part)) is not None:
+                messages += alike
+            else:
+                state = self._each(intake, part, state, now, messages, claims)
+        return state, messages, claims
+
+    def _alike(self, intake: Intake, raws: Sequence[RawMessage]) -> list[Message] | None:
+        """The messages with the one event of each, where the decoder can say at once that there is one."""
+        if len(raws) < _MANY or not isinstance(intake.decoder, BulkDecoder):
+            return None
+        try:
+            events = intake.decoder.decode_all(raws)
+        except Exception as error:  # noqa: BLE001 - each is asked for, and the fault is told where it lies
+            self._log.error("decoder_raised", adapter=intake.name, error=repr(error))
+            return None
+        if events is None:
+            return None
+        return [Message(raw=raw, events=(event,)) for raw, event in zip(raws, events, strict=True)]
+
+    def _each(
+        self,
+        intake: Intake,
+        raws: Sequence[RawMessage],
+        state: bytes | None,
+        now: datetime,
+        messages: list[Message],
+        claims: list[Claim],
+    ) -> bytes | None:
+        """Adds the messages, decoded one by one, and what the ledger is asked for; returns the new state."""
         decode = _decode_of(intake.decoder)
-        for index, raw in enumerate(raws):
+        for raw in raws:
             events: list[Event] = []
             invalid: list[Invalid] = []
             entries: list[tuple[InterchangeEntry, int, int]] | None = None
@@ -242,9 +284,9 @@ class Ingest:
                 self._log.error("decoder_raised", adapter=intake.name, error=repr(error))
                 invalid.append(Invalid(f"the decoder failed: {error!r}", code="decoder_raised"))
             if entries:
-                claims += self._claims(intake, raw, index, entries, len(events))
+                claims += self._claims(intake, raw, len(messages), entries, len(events))
             messages.append(Message(raw=raw, events=events, invalid=invalid))
-        return state, messages, claims
+        return state
 
     def _claims(
         self,

@@ -6,7 +6,8 @@ Source: AMQP 0-9-1, 4.2.3 (frames), 4.2.6 (content), 1.8.3.13 (basic.publish).
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from operator import attrgetter
 from struct import Struct as Layout
 from typing import Any
 
@@ -41,6 +42,9 @@ _HEAD_BYTES = 14
 _HEAD = Layout(">BHIIQH").pack
 """A content header up to its properties: kind, channel, size, class, body size, flags."""
 _BODY = Layout(">BHI").pack
+
+_EVENT, _PAYLOAD, _CONTENT_TYPE = map(attrgetter, ("event", "payload", "content_type"))
+_KEY, _TYPE, _TIME, _CORRELATION = map(attrgetter, ("idempotency_key", "type", "time", "correlationid"))
 
 
 class Envelope(Struct, frozen=True):
@@ -107,6 +111,32 @@ class Writing:
         ]
         return b"".join((envelope.publish, head, properties, END, *bodies))
 
+    def frames_alike(self, deliveries: Sequence[Delivery], envelope: Envelope) -> list[bytes] | None:
+        """``frames`` of each, where they differ in key, time and payload only; None where one has more."""
+        events, payloads = list(map(_EVENT, deliveries)), list(map(_PAYLOAD, deliveries))
+        keys, times = [key.encode() for key in map(_KEY, deliveries)], list(map(_TIME, events))
+        sizes, lengths = list(map(len, payloads)), set(map(len, keys))
+        if not _alike(deliveries, events) or envelope.target.cloudevents or None in times:
+            return None
+        if len(lengths) > 1 or max(lengths) > SHORT_STRING_BYTES or min(sizes) < 1 or max(sizes) > self._most:
+            return None
+        seconds = {time: int(time.timestamp()) for time in set(times)}
+        if min(seconds.values()) < 0:
+            return None
+        stamps = {time: second.to_bytes(8, "big") for time, second in seconds.items()}
+        constant, length, number = self._constant(deliveries[0], envelope), lengths.pop(), self._number
+        before, after = constant.before + bytes([length]), constant.after + END
+        room, flags = _HEAD_BYTES + len(before) + length + 8 + len(constant.after), constant.flags | TIMESTAMP
+        begin = {
+            size: envelope.publish + _HEAD(HEADER, number, room, BASIC, size, flags) + before
+            for size in set(sizes)
+        }
+        middle = {size: after + _BODY(BODY, number, size) for size in begin}
+        return [
+            b"".join((begin[size], key, stamps[time], middle[size], payload, END))
+            for size, key, time, payload in zip(sizes, keys, times, payloads, strict=True)
+        ]
+
     def _properties(self, delivery: Delivery, envelope: Envelope) -> tuple[int, bytes]:
         """Which properties there are, and their values."""
         event = delivery.event
@@ -141,6 +171,16 @@ class Writing:
                 self._constants.clear()
             self._constants[place] = found
         return found
+
+
+def _alike(deliveries: Sequence[Delivery], events: Sequence[Event]) -> bool:
+    """Whether they have target, content type and event type in common, and no correlation."""
+    target = deliveries[0].target
+    return (
+        all(delivery.target is target for delivery in deliveries)
+        and len(set(map(_CONTENT_TYPE, deliveries))) == len(set(map(_TYPE, events))) == 1
+        and not any(map(_CORRELATION, events))
+    )
 
 
 def _before(content_type: str, headers: bytes) -> bytes:

@@ -107,6 +107,8 @@ class AmqpSink:
 
     async def _written(self, connection: Connection, report: Report) -> _Post:
         """What is to be published. Raises CrossplantError: the connection is of no use any more."""
+        if (alike := self._alike(report.deliveries)) is not None:
+            return alike
         post = _Post([], [], [], [])
         writing = self._writing
         for index, delivery in enumerate(report.deliveries):
@@ -125,6 +127,20 @@ class AmqpSink:
             post.ids.append(delivery.idempotency_key)
             post.targets.append(envelope.target)
         return post
+
+    def _alike(self, deliveries: Sequence[Delivery]) -> _Post | None:
+        """All that is to be published, when nothing is particular about any of it."""
+        try:
+            envelope = self._writing.envelope(deliveries[0])
+        except Rejected:
+            return None
+        if envelope.target.exchange not in self._exchanges:
+            return None
+        frames = self._writing.frames_alike(deliveries, envelope)
+        if frames is None:
+            return None
+        ids = [delivery.idempotency_key for delivery in deliveries]
+        return _Post(list(range(len(ids))), frames, ids, [envelope.target] * len(ids))
 
     async def _ensure_exchange(self, connection: Connection, name: str) -> None:
         """Asked on a channel of its own: publishing to an exchange that is not there would end ours."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
 from adapters.json.config import CloudEventsOptions, JsonOptions
 from canonical.admission import admitted
@@ -40,9 +40,15 @@ class JsonDecoder:
         """The events of the document, or of each line, in order."""
         if self._options.lines:
             return state, self._lines(raw)
-        if self._direct is not None and (event := self._direct(raw.body, raw, raw.id)) is not None:
+        if self._direct is not None and (event := self._direct.one(raw.body, raw, raw.id)) is not None:
             return state, (event,)
         return state, self._document(raw)
+
+    def decode_all(self, raws: Sequence[RawMessage]) -> list[Event] | None:
+        """The one event of each message; None when there may be more or less than one, or a fault."""
+        if self._direct is None or self._options.lines:
+            return None
+        return self._direct.many(raws)
 
     def _document(self, raw: RawMessage) -> Iterator[Event | Invalid]:
         try:
@@ -61,7 +67,7 @@ class JsonDecoder:
         for number, line in enumerate(raw.body.split(b"\n"), start=1):
             if not line.strip(_BLANK):
                 continue
-            event = self._direct(line, raw, f"{raw.id}-{number}") if self._direct is not None else None
+            event = self._direct.one(line, raw, f"{raw.id}-{number}") if self._direct is not None else None
             if event is not None:
                 yield event
                 continue

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
@@ -23,6 +24,16 @@ class JsonFormatter:
     def format(self, payload: Any) -> bytes:
         """Raises Invalid for what JSON cannot say: NaN, infinity, half a surrogate pair, other types."""
         return _encoded(payload)
+
+    def format_all(self, payloads: Sequence[Any]) -> list[bytes]:
+        """``format`` of each. Raises Invalid."""
+        try:
+            lines = _encoder.encode_lines(payloads)
+        except (TypeError, ValueError, OverflowError, RecursionError) as error:
+            raise _impossible(str(error)) from error
+        if b"null" in lines:  # which may stand for what JSON cannot say
+            return list(map(_encoded, payloads))
+        return lines.split(b"\n")[:-1]
 
 
 class CloudEventsFormatter:

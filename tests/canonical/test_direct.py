@@ -125,6 +125,48 @@ def test_the_short_way_gives_what_the_long_way_gives(name: str, body: bytes) -> 
     assert told(short) == told(long)
 
 
+def raws_of(bodies: list[bytes]) -> list[RawMessage]:
+    now = datetime(2026, 4, 1, tzinfo=UTC)
+    return [
+        RawMessage(adapter="floor", id=f"m-{at}", body=body, received_at=now)
+        for at, body in enumerate(bodies)
+    ]
+
+
+@pytest.mark.parametrize("name", RULES)
+@given(bodies=st.lists(st.one_of(st.just(GOOD), _nearly, _odd), min_size=1, max_size=4))
+@example(bodies=[GOOD[:-1] + b',"x":"s-1"}', GOOD])
+@example(bodies=[GOOD + GOOD, b" "])
+@example(bodies=[GOOD + b"{}", b""])
+@example(bodies=[GOOD[:40], GOOD[40:] + GOOD])
+@example(bodies=[GOOD.replace(b"good", b"go}"), GOOD])
+@example(bodies=[GOOD.replace(b'"good"', b'"}'), GOOD.replace(b'{"a":', b'{"}')])
+@example(bodies=[GOOD.replace(b",", b",\n"), GOOD])
+@example(bodies=[GOOD.replace(b"20.5", b"9223372036854775808"), GOOD])
+@example(bodies=[GOOD.replace(b"20.5", b"0.1000000000000000055"), GOOD])
+@example(bodies=[GOOD.replace(b"20.5", b"1E3"), GOOD])
+@example(bodies=[GOOD.replace(b"press-1", b"x" * 17_000), GOOD])
+@example(bodies=[GOOD.replace(b"20.5", b'20.5,"z":' + b"[" * 70 + b"]" * 70), GOOD])
+def test_many_at_once_are_what_each_is(name: str, bodies: list[bytes]) -> None:
+    decoder = JsonDecoder(JsonOptions(events=[EventRule(**RULES[name])]), CONTEXT)
+    raws = raws_of(bodies)
+    together = decoder.decode_all(raws)
+    alone = [list(decoder.decode(None, raw)[1]) for raw in raws]
+    if together is not None:
+        assert [told([event]) for event in together] == [told(items) for items in alone]
+
+
+@pytest.mark.parametrize("name", ["reading", "downtime"])
+def test_usual_documents_are_read_at_once(name: str) -> None:
+    body = GOOD if name == "reading" else GOOD.replace(b"20.5", b'"A-1"')
+    decoder = JsonDecoder(JsonOptions(events=[EventRule(**RULES[name])]), CONTEXT)
+    events = decoder.decode_all(raws_of([body.replace(b"press-1", b"press-%d" % n) for n in range(9)]))
+    assert events is not None
+    assert [(event.subject, event.srcmsgid) for event in events] == [
+        (f"press-{n}", f"m-{n}") for n in range(9)
+    ]
+
+
 @given(bodies=st.lists(st.one_of(st.just(GOOD), _odd.filter(lambda body: b"\n" not in body)), max_size=4))
 def test_lines_are_numbered_alike(bodies: list[bytes]) -> None:
     short, long = both(READING, b"\n".join(bodies), lines=True)
@@ -137,7 +179,7 @@ def test_the_usual_document_takes_the_short_way(name: str) -> None:
     body = GOOD if name == "reading" else GOOD.replace(b"20.5", b'"A-1"')
     raw = RawMessage(adapter="floor", id="m-1", body=body, received_at=datetime(2026, 4, 1, tzinfo=UTC))
     assert read is not None
-    event = read(body, raw, raw.id)
+    event = read.one(body, raw, raw.id)
     assert event is not None
     assert (event.subject, event.recordedtime) == ("press-1", raw.received_at)
 

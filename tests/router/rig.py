@@ -51,6 +51,9 @@ class JsonFormatter:
     def format(self, payload: Any) -> bytes:
         return json.encode(payload)
 
+    def format_all(self, payloads: Sequence[Any]) -> list[bytes]:
+        return [json.encode(payload) for payload in payloads]
+
 
 class ScriptedSink:
     """Keeps what it accepted, in order; ``behave`` decides per delivery."""

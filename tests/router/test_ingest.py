@@ -107,6 +107,37 @@ async def test_batches_are_acknowledged_after_their_commit_with_their_outcomes(t
         assert {notice.type for notice in notices} == {"com.crossplant.integration.message.dead_lettered.v1"}
 
 
+class BulkNumberDecoder(NumberDecoder):
+    """Many at once, unless one of them is odd; ``broken``: it raises instead."""
+
+    def __init__(self, *, broken: bool = False) -> None:
+        super().__init__()
+        self.broken = broken
+
+    def decode_all(self, raws: Sequence[RawMessage]) -> list[Event] | None:
+        if self.broken:
+            raise RuntimeError("at its end")
+        if any(each.body == b"rubbish" for each in raws):
+            return None
+        return [
+            msgspec.structs.replace(order(at, f"o{at % 3}"), id=each.id, srcmsgid=each.id, recordedtime=NOW)
+            for at, each in enumerate(raws)
+        ]
+
+
+@pytest.mark.parametrize("broken", [False, True])
+async def test_an_odd_message_among_many_ends_alone(tmp_path: Path, *, broken: bool) -> None:
+    bodies = [b"rubbish" if n == 130 else b'{"n": %d}' % n for n in range(250)]
+    async with running(tmp_path) as rig:
+        taken, _ = ingest_of(rig, BulkNumberDecoder(broken=broken))
+        outcomes = await taken.submit("mes", [raw(body, f"{n:06d}") for n, body in enumerate(bodies)])
+        assert [at for at, outcome in enumerate(outcomes) if outcome.status != "accepted"] == [130]
+        [letter] = await rig.letters()
+        assert (letter.message_id, letter.body) == ("000130", b"rubbish")
+        events = [item.event for item in (await rig.journal.events(0))[0]]
+        assert len({event.id for event in events}) == 249 + 1  # and the notice
+
+
 async def test_the_envelope_is_completed(tmp_path: Path) -> None:
     async with running(tmp_path) as rig:
         taken, _ = ingest_of(rig, NumberDecoder())

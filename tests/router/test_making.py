@@ -63,6 +63,22 @@ def test_a_run_gives_what_each_event_gives(
     assert by_the_run(compiled, event) == one_by_one(compiled, event)
 
 
+@pytest.mark.parametrize("name", ROUTES)
+@given(many=st.lists(data | st.just({"order": "o-1", "item": "A-1", "number": 7}), min_size=4, max_size=6))
+def test_a_run_of_many_gives_what_each_event_gives(name: str, many: list[dict[str, Any]]) -> None:
+    events = [structs.replace(order(n, "o"), data=each) for n, each in enumerate(many, start=1)]
+    compiled = ROUTES[name]
+    made = Maker(compiled).make([Recorded(n, event) for n, event in enumerate(events, start=1)], KNOWN)
+    alone = [one_by_one(compiled, event) for event in events]
+    failed = next((at for at, found in enumerate(alone) if isinstance(found, tuple)), None)
+    wanted = [(n, found) for n, found in enumerate(alone[:failed], start=1) if found is not None]
+    assert [
+        (item.position, found) for item, found in zip(made.recorded, made.deliveries, strict=True)
+    ] == wanted
+    assert made.looked == (len(events) if failed is None else failed + 1)
+    assert (made.error is None) is (failed is None)
+
+
 def test_a_run_ends_where_nothing_can_be_made_of_an_event() -> None:
     events = [Recorded(n, order(n, "o", "A-1" if n != 3 else "NEW")) for n in range(1, 6)]
     made = Maker(route(inbound={SOURCE: ITEMS})).make(events, KNOWN)
