@@ -52,7 +52,8 @@ class Enrichment(Part):
         alias="from", description="The service, by the name that it has under `/v1/`."
     )
     key: str = Field(
-        min_length=1, description="CEL over event and data that gives the document's number in that service."
+        min_length=1,
+        description="CEL over event and data: the document's number in that service, the equipment's path.",
     )
     plant: str | None = Field(
         None,

@@ -59,6 +59,12 @@ class Coding:
         missing: list[Missing] = []
         return self._record(cells, origins, "", missing), missing
 
+    def codes(self, domain: str, canonical: str) -> frozenset[str]:
+        """What the sources may call it, wherever and whenever."""
+        systems = {codes.system for codes in self._inbound.values()}
+        known = (self._crosswalk.codes(domain, system, canonical) for system in systems)
+        return frozenset({canonical}.union(*known))
+
     def _record(
         self, cells: Mapping[str, Any], origins: Sequence[Origin], at: str, missing: list[Missing]
     ) -> dict[str, Any]:

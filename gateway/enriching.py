@@ -1,8 +1,8 @@
-"""The read models that routes enrich from: the normalised services whose records have a number."""
+"""The read models that routes enrich from: the normalised services whose records have one key."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, Final
 
@@ -19,20 +19,20 @@ from gateway.projections.services.registry import SERVICES
 from gateway.projections.services.service import Filter, Service
 from router.enrichment import Known, Question
 
-__all__ = ["LEFT_OUT", "ServiceModels", "Told", "numbered"]
+__all__ = ["LEFT_OUT", "ServiceModels", "Told", "keyed"]
 
 LEFT_OUT: Final = ("unresolved", "sources", "links")
 """What the services answer beside a record's fields, and routes do not see."""
 
 
-def numbered() -> dict[str, Service]:
-    """The services that can be asked for one record by one number, by name."""
+def keyed() -> dict[str, Service]:
+    """The services that can be asked for one thing by one key, by name."""
     return {service.name: service for service in SERVICES if _column(service)}
 
 
 def _column(service: Service) -> str:
-    """The column of the number; empty where the identity is a code, or has several parts."""
-    if len(service.identity) != 1 or service.identity[0].domain is not None:
+    """The column of the key; empty where the identity has several parts."""
+    if len(service.identity) != 1:
         return ""
     columns = [name for name, path in service.columns.items() if path == service.identity[0].name]
     return columns[0] if columns else ""
@@ -46,7 +46,7 @@ class ServiceModels:
     ) -> None:
         """``coding``: the crosswalks of the moment."""
         self._services, self._coding, self._clock = services, coding, clock
-        self._numbered = numbered()
+        self._keyed = keyed()
 
     async def find(self, questions: Iterable[Question]) -> Mapping[Question, Known | None]:
         """See ``ReadModels``."""
@@ -65,18 +65,32 @@ class ServiceModels:
         self, connection: apsw.Connection, question: Question, coding: Coding, now: float
     ) -> Known | None:
         """The plant's own record, else the one that belongs to no plant."""
-        service = self._numbered[question.service]
-        number = Filter(name="key", kind="text", about="", column=_column(service))
+        service = self._keyed[question.service]
+        part = service.identity[0]
+        codes = coding.codes(part.domain, question.key) if part.domain else frozenset[str]()
+        key = Filter(name="key", kind="code" if part.domain else "text", about="", column=_column(service))
         found = questions.candidates(
             connection,
             service,
-            [Wanted(filter=number, value=question.key)],
+            [Wanted(filter=key, value=question.key, codes=codes)],
             plants=frozenset({question.plant or NO_PLANT, NO_PLANT}),
             after="",
             now=now,
         )
-        record = min(found, key=lambda one: one.plant == NO_PLANT, default=None)
-        return None if record is None else _known(service, record, coding, now)
+        known = [(one.plant == NO_PLANT, _known(service, one, coding, now)) for one in found]
+        if part.domain:  # a code means what its own source, at its own time, meant by it
+            known = [each for each in known if each[1].fields.get(part.name) == question.key]
+        own = [each for common, each in known if not common] or [each for _, each in known]
+        return _together(own) if own else None
+
+
+def _together(found: Sequence[Known]) -> Known:
+    """One record of all: sources may call a thing by codes of their own. The newer ones come first."""
+    ordered = sorted(found, key=lambda each: int(each.fields["position"]))
+    return Known(
+        fields={name: value for each in ordered for name, value in each.fields.items()},
+        unresolved=tuple(row for each in ordered for row in each.unresolved),
+    )
 
 
 def _known(service: Service, found: Found, coding: Coding, now: float) -> Known:

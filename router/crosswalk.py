@@ -243,6 +243,10 @@ class Crosswalk:
         told = ((each, _pick(rows, plant, at)) for each, rows in inward)
         return _pick([each for each, read in told if read and read.canonical == canonical], plant, at)
 
+    def codes(self, domain: str, system: str, canonical: str) -> set[str]:
+        """What the system may call it, wherever and whenever."""
+        return {row.value for row in self._outward.get((domain, system, canonical), ())}
+
     def packages(self, item: str, *, plant: str, at: datetime) -> list[Row]:
         """What is in the item's packages at a moment, one row per package, the plant's own first."""
         found: dict[str, list[Row]] = {}

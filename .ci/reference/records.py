@@ -6,19 +6,19 @@ import json
 from typing import Any
 
 from gateway.api.service_schema import item
-from gateway.enriching import LEFT_OUT, numbered
+from gateway.enriching import LEFT_OUT, keyed
 
 KEPT = ("type", "enum", "properties", "items", "anyOf", "x-codes")
 
 
 def text() -> str:
     """The schemas of the records, a service per line."""
-    lines = [f" {json.dumps(name)}: {json.dumps(_schema(name))}" for name in sorted(numbered())]
+    lines = [f" {json.dumps(name)}: {json.dumps(_schema(name))}" for name in sorted(keyed())]
     return "{\n" + ",\n".join(lines) + "\n}\n"
 
 
 def _schema(name: str) -> dict[str, Any]:
-    found: dict[str, Any] = _compact(item(numbered()[name]))
+    found: dict[str, Any] = _compact(item(keyed()[name]))
     for field in LEFT_OUT:
         del found["properties"][field]
     return found

@@ -18,7 +18,7 @@ from config.enrichment import services
 from gateway import reading, recipes
 from gateway.auth import Principal
 from gateway.console import steps
-from gateway.enriching import numbered
+from gateway.enriching import keyed
 from gateway.projections.following import Behind
 from router.enrichment import Question
 from tests.gateway.hubs import Gate, deployment, event, opened, order_data
@@ -145,7 +145,7 @@ async def test_what_waits_is_delivered_after_a_restart(
     async with opened(tmp_path / "data", **sections()) as gate:
         await gate.record(created(3))
         await eventually(lambda: len(Ledger.got) == 2)
-        assert await lane_of(gate) == []
+        await waiting(gate, 0)
     assert numbers() == [1, 2]
 
 
@@ -194,6 +194,74 @@ async def test_codes_are_canonical_and_an_unknown_one_parks_until_its_row_comes(
         await eventually(lambda: len(Ledger.got) == 2)
         assert [payload["item"] for payload in got()] == ["HYD-PUMP"] * 2
         assert numbers() == [2, 3]
+
+
+PRESS = "acme/aachen/press/1"
+COUNTED = "com.crossplant.equipment.count.reported.v1"
+
+
+def machines() -> dict[str, Any]:
+    """A hub whose route from counts to the ledger adds what the machine is doing."""
+    route = {
+        "on": ["equipment.count.reported"],
+        "enrich": {"machine": {"from": "equipment", "key": "data.equipment"}},
+        "map": {"n": "event.id", "press": "enrich.machine.equipment", "state": "enrich.machine.state"},
+        "to": "erp",
+        "retry": FAST,
+    }
+    made = sections(codes=True)
+    made["adapters"]["mes"]["codes"]["fields"] = ["data.equipment"]
+    return {**made, "routes": {"steps": route}}
+
+
+def counted(number: int) -> Event:
+    window = {"window_start": "2026-03-31T08:00:00Z", "window_end": "2026-03-31T09:00:00Z"}
+    data = {**window, "equipment": "P1", "total": 5, "good": 5, "reject": 0}
+    return event(number, type=COUNTED, partitionkey="P1", data=data)
+
+
+def stopped(number: int, equipment: str, **more: Any) -> Event:
+    entered = {"state": "stopped", "previous": "execute", "entered_at": "2026-03-31T09:00:00Z"}
+    return event(
+        number,
+        type="com.crossplant.equipment.state.changed.v1",
+        data={**entered, "equipment": equipment},
+        **more,
+    )
+
+
+async def means(gate: Gate, **rows: str) -> None:
+    """Adds the MES's codes of equipment."""
+    client = await gate.client("steward")
+    for code, canonical in rows.items():
+        row = {"domain": "equipment", "system": "mes", "plant": "aachen"}
+        answer = await client.post("/v1/crosswalks", json={**row, "value": code, "canonical": canonical})
+        assert answer.status_code in (200, 201), answer.text
+
+
+async def test_equipment_is_found_by_its_canonical_name_whatever_its_sources_call_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    install(monkeypatch)
+    async with opened(tmp_path / "data", **machines()) as gate:
+        await means(gate, P1=PRESS)
+        await gate.record(stopped(1, PRESS, source="/systems/scada"), counted(2))
+        await eventually(lambda: len(Ledger.got) == 1)
+    assert got() == [{"n": "000002", "press": PRESS, "state": "stopped"}]
+
+
+async def test_a_code_that_looks_like_our_name_is_not_taken_for_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    install(monkeypatch)
+    async with opened(tmp_path / "data", **machines()) as gate:
+        await means(gate, P1=PRESS, **{PRESS: "acme/aachen/press/2"})
+        await gate.record(stopped(1, PRESS), counted(2))
+        await waiting(gate, 1)
+        assert (await lane_of(gate))[0][2] == "not_known"
+        await gate.record(stopped(3, "P1"))
+        await eventually(lambda: len(Ledger.got) == 1)
+    assert got() == [{"n": "000002", "press": PRESS, "state": "stopped"}]
 
 
 # ── what is not known ────────────────────────────────────────────────────────────────────────────
@@ -380,8 +448,8 @@ async def test_the_page_of_an_event_shows_what_it_becomes(site: Gate) -> None:
 
 
 def test_the_check_of_a_configuration_knows_what_can_be_enriched_from() -> None:
-    assert set(services()) == set(numbered())
+    assert set(services()) == set(keyed())
     assert {"production-orders", "purchase-orders", "sales-orders", "asns"} <= set(services())
-    assert "inventory/balances" not in services()  # a balance has no number
+    assert "inventory/balances" not in services()  # a balance has no key of one part
     with pytest.raises(ValueError, match="no service 'materials' to enrich from"):
         deployment(**sections(enrich={"order": {"from": "materials", "key": "data.order"}}))

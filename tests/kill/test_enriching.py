@@ -1,4 +1,4 @@
-"""kill -9 while events wait for what the read models do not know yet: all come, in order, under one key each."""
+"""kill -9 while events wait for what the read models do not know yet: all come, in order, one key each."""
 
 from __future__ import annotations
 
@@ -136,7 +136,7 @@ async def test_what_waits_for_its_order_survives_kills_and_comes_in_order(
 
             async def all_wait() -> bool:
                 found = await hub.get("/v1/lanes?limit=500", key)
-                return sum(lane["size"] for lane in found["items"]) == ORDERS * STEPS
+                return sum(int(lane["size"]) for lane in found["items"]) == ORDERS * STEPS
 
             await eventually(all_wait, 60)
             assert system.keys == {}
