@@ -57,7 +57,7 @@ def pack(
 
     Raws that take more than ``large_from`` bytes together are shown to ``check_in`` first.
     """
-    header = msgspec.json.encode(header_for(events, raws))
+    header = _checked(header_for(events, raws))
     lines, bodies = encode_lines(events), _encoder.encode(raws)
     if len(bodies) > large_from:
         bodies = _encoder.encode(check_in(raws))

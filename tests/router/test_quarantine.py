@@ -93,6 +93,19 @@ async def test_every_flipped_bit_is_found_also_where_a_header_decides_what_is_re
         assert reached == 2 * BUNDLES
 
 
+async def test_a_plant_that_the_disk_renamed_in_a_header_hides_no_event(tmp_path: Path) -> None:
+    """Who reads by headers would pass over the bundle, and nobody would be told."""
+    await written(tmp_path)
+    with closing(apsw.Connection(str(tmp_path / "journal.db"))) as connection:
+        [(header,)] = connection.execute("SELECT header FROM bundles WHERE first = 1").fetchall()
+        assert isinstance(header, bytes)
+        renamed = header.replace(b'"aachen"', b'"aachdn"')
+        assert renamed != header
+        connection.execute("UPDATE bundles SET header = ? WHERE first = 1", (renamed,))
+    _, _, damage = await read(tmp_path, "aachen")
+    assert [(each.first, each.last) for each in damage] == [(1, 2)]
+
+
 async def test_flipped_bits_anywhere_in_the_file_never_pass_for_what_was_said(tmp_path: Path) -> None:
     """Also in the pages' own structure: then the journal may not be readable at all, which is said."""
     said, chance = await written(tmp_path / "whole"), random.Random(60)
