@@ -192,7 +192,9 @@ def _looked_at(journal: Path, progress: Progress) -> tuple[int, list[tuple[int, 
     """(the newest position, the damaged bundles). Raises BackupError for a file that is no database."""
     from router.journal import JournalCorrupt
     from router.journal.bundle import events_of
+    from router.journal.positions import following
     from router.journal.reading import COLUMNS
+    from router.journal.writer import Statements
 
     damaged = []
     connection = apsw.Connection(str(journal), flags=apsw.SQLITE_OPEN_READONLY)
@@ -200,7 +202,7 @@ def _looked_at(journal: Path, progress: Progress) -> tuple[int, list[tuple[int, 
         said = connection.execute("PRAGMA quick_check(1)").fetchone()
         if said != ("ok",):
             raise BackupError(f"the journal is damaged: {said}")
-        row = connection.execute("SELECT value FROM meta WHERE key = 'next_position'").fetchone()
+        newest = following(Statements(connection)) - 1
         (bundles,) = connection.execute("SELECT count(*) FROM bundles").fetchone() or (0,)
         statement = f"SELECT {COLUMNS} FROM bundles ORDER BY first"  # noqa: S608 - columns of ours
         for number, bundle in enumerate(connection.execute(statement)):
@@ -210,7 +212,7 @@ def _looked_at(journal: Path, progress: Progress) -> tuple[int, list[tuple[int, 
                 damaged.append((error.first, error.last))
             if number % 200 == 0:
                 progress("checking bundles", number / max(int(str(bundles)), 1))
-        return (int(str(row[0])) - 1 if row else 0), damaged
+        return newest, damaged
     finally:
         connection.close()
 

@@ -36,6 +36,7 @@ def _nothing(connection: apsw.Connection) -> None:
 STEPS: Final[tuple[Step, ...]] = (
     Step(to=2, what="identities in runs, identity_runs_<n>", run=_nothing),
     Step(to=3, what="large raw bodies beside the journal, claim_checks", run=_nothing),
+    Step(to=4, what="the next position is read from the newest bundle", run=_nothing),
 )
 
 

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 from canonical.ports import Transaction
+from router.journal.positions import following
 
 __all__ = ["Retention", "Swept"]
 
@@ -85,7 +86,7 @@ class Retention:
 
     def _horizon(self, transaction: Transaction) -> int:
         lowest = transaction.execute("SELECT min(position) FROM cursors")[0][0]
-        highest = int(transaction.execute("SELECT value FROM meta WHERE key = 'next_position'")[0][0]) - 1
+        highest = following(transaction) - 1
         marks = [mark for mark in (lowest, self.keep_after()) if mark is not None]
         return min([highest, *marks])
 

@@ -10,6 +10,7 @@ from canonical.errors import ConfigError
 from router.journal.claimcheck import TABLES as CLAIM_CHECKS
 from router.journal.ledger import LEDGERS
 from router.journal.migrations import STEPS, Step, columns_of, migrate
+from router.journal.positions import TRIGGER
 from router.journal.quarantine import TABLE as QUARANTINE
 
 __all__ = ["VERSION", "prepare", "refuse_old_sqlite"]
@@ -45,6 +46,7 @@ _TABLES = (
     *CLAIM_CHECKS,
     *LEDGERS,
     QUARANTINE,
+    TRIGGER,
 )
 
 

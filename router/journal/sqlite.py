@@ -9,6 +9,7 @@ import os
 import threading
 import time
 from collections.abc import Callable, Sequence
+from itertools import count
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -24,12 +25,13 @@ from router.journal.checkpoints import Checkpoints
 from router.journal.claimcheck import ClaimCorrupt, Claims, Kept
 from router.journal.identities import Identities
 from router.journal.ledger import Hearing
+from router.journal.positions import following
 from router.journal.quarantine import Damage
 from router.journal.recent import Recent
 from router.journal.retention import Retention, Swept
 from router.journal.schema import prepare
 from router.journal.taking import take
-from router.journal.writer import Writer
+from router.journal.writer import Statements, Writer
 from router.spans import reach
 
 __all__ = ["SQLiteJournal"]
@@ -119,7 +121,7 @@ class SQLiteJournal:
             self._connection.set_busy_timeout(5000)
             self.versions = prepare(self._connection, self._tables)
             self._identities = Identities(self._connection, self._window_s)
-            self._next = self._stored_next()
+            self._next = following(Statements(self._connection))
         except BaseException as error:
             os.close(self._lock)
             if isinstance(error, apsw.Error | OSError):
@@ -142,10 +144,6 @@ class SQLiteJournal:
         self._writer.start()
         if await self._sweep_once():
             self._sweep_soon()
-
-    def _stored_next(self) -> int:
-        rows = self._connection.execute("SELECT value FROM meta WHERE key = 'next_position'").fetchall()
-        return int(str(rows[0][0]))
 
     async def close(self) -> None:
         """Commits what is queued and settled, and gives the folder back."""
@@ -260,7 +258,7 @@ class SQLiteJournal:
     def _begin(self) -> None:
         self._new, self._raws, self._taken = [], [], {}
         if self._undone:
-            self._next = self._stored_next()
+            self._next = following(Statements(self._connection))
             self._identities.forget()
             self._undone = False
         self._identities.rotate(time.time())
@@ -317,9 +315,8 @@ class SQLiteJournal:
         transaction.execute(
             f"INSERT INTO bundles ({reading.COLUMNS}, committed_at) VALUES (?,?,?,?,?,?,?)", (*row, now)
         )
-        recorded = [Recorded(self._next + index, event) for index, event in enumerate(self._new)]
+        recorded = list(map(Recorded, count(self._next), self._new))
         self._next += len(self._new)
-        transaction.execute("UPDATE meta SET value = ? WHERE key = 'next_position'", (str(self._next),))
         return recorded, len(row[3])
 
     def _check_in(self, transaction: Transaction, raws: Sequence[RawMessage]) -> Sequence[RawMessage | Kept]:

@@ -107,9 +107,9 @@ def at_rest(folder: Path, *routes: str, dead: int = 0) -> None:
     with closing(sqlite3.connect(f"file:{folder}/data/journal.db?mode=ro", uri=True)) as journal:
         lanes = journal.execute("SELECT route, key, state FROM lanes").fetchall()
         assert lanes == [], lanes
-        following = int(journal.execute("SELECT value FROM meta WHERE key = 'next_position'").fetchone()[0])
+        [(newest,)] = journal.execute("SELECT max(last) FROM bundles").fetchall()
         cursors = dict(journal.execute("SELECT route, position FROM cursors").fetchall())
-        assert {name: cursors.get(name) for name in routes} == dict.fromkeys(routes, following - 1)
+        assert {name: cursors.get(name) for name in routes} == dict.fromkeys(routes, newest)
         letters = journal.execute("SELECT count(*) FROM dead_letters WHERE status = 'open'").fetchone()[0]
         assert letters == dead, letters
 
