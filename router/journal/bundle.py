@@ -10,6 +10,7 @@ import sys
 from collections import Counter
 from collections.abc import Callable, Sequence
 from hashlib import blake2b, sha256
+from operator import attrgetter
 from typing import Protocol
 from zlib import crc32
 
@@ -20,7 +21,7 @@ from canonical.ports import RawMessage, Recorded
 from router.journal import Header, JournalCorrupt
 from router.journal.claimcheck import Kept
 
-__all__ = ["FORMAT", "Row", "events_of", "header_for", "header_of", "pack", "raws_of"]
+__all__ = ["FORMAT", "Row", "encode_raws", "events_of", "header_for", "header_of", "pack", "raws_of"]
 
 FORMAT = 3
 """1 was hashed with BLAKE2b; 2 is with SHA-256, for which processors have instructions; in 3 the
@@ -34,6 +35,8 @@ Row = tuple[int, int, bytes, bytes, bytes, bytes]
 _MARK = b',"check":"'
 _CHECK = _MARK + b'%08x"}'
 _header = msgspec.json.Decoder(Header)
+_plant, _type, _recorded_at = attrgetter("plantid"), attrgetter("type"), attrgetter("recordedtime")
+_adapter = attrgetter("adapter")
 
 
 class _Hash(Protocol):
@@ -58,26 +61,31 @@ def pack(
     Raws that take more than ``large_from`` bytes together are shown to ``check_in`` first.
     """
     header = _checked(header_for(events, raws))
-    lines, bodies = encode_lines(events), _encoder.encode(raws)
+    lines, bodies = encode_lines(events), encode_raws(raws)
     if len(bodies) > large_from:
-        bodies = _encoder.encode(check_in(raws))
+        bodies = encode_raws(check_in(raws))
     row = (first, first + len(events) - 1, header, lines, bodies)
     return *row, _hash(row, sha256())
+
+
+def encode_raws(raws: Sequence[RawMessage | Kept]) -> bytes:
+    """The raw messages as a bundle keeps them."""
+    return _encoder.encode(raws)
 
 
 def header_for(events: Sequence[Event], raws: Sequence[RawMessage]) -> Header:
     """What a bundle of them says of itself."""
     counts: dict[str, dict[str, int]] = {}
-    plants, types = {event.plantid for event in events}, {event.type for event in events}
+    plants, types = set(map(_plant, events)), set(map(_type, events))
     if len(plants) == len(types) == 1:  # as most bundles are
         counts[plants.pop() or "-"] = {types.pop(): len(events)}
     else:
         for (plant, type_), number in Counter([(event.plantid, event.type) for event in events]).items():
             at_plant = counts.setdefault(plant or "-", {})
             at_plant[type_] = at_plant.get(type_, 0) + number
-    moments = {event.recordedtime for event in events}  # few: a batch shares one
+    moments = set(map(_recorded_at, events))  # few: a batch shares one
     oldest = min((moment.timestamp() for moment in moments if moment), default=0.0)
-    adapters = dict(Counter([raw.adapter for raw in raws]))
+    adapters = dict(Counter(map(_adapter, raws)))
     return Header(format=FORMAT, counts=counts, adapters=adapters, recorded_at=oldest)
 
 

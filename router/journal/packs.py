@@ -92,11 +92,6 @@ class Packs:
         self._last = _Run(number, low, high, first, _endings.decode(ids), hashes)
         return self._last
 
-    def forget(self) -> None:
-        """Asks the table anew: what was added may have been undone."""
-        self._newest.clear()
-        self._last = None
-
 
 def _shared(low: str, high: str) -> int:
     """How many characters two texts begin alike with; so do all texts between them."""

@@ -61,7 +61,7 @@ class _Append:
         try:
             return self._journal._append(self._batch, transaction)
         except Exception:
-            self._journal._identities.undo()  # the sources that it registered are undone with it
+            self._journal._identities.undo()  # what it added is undone with it
             raise
 
 
@@ -265,7 +265,7 @@ class SQLiteJournal:
 
     def _append(self, batch: IngestBatch, transaction: Transaction) -> Sequence[Outcome]:
         """Tells new from known, gives positions, runs the caller's statements."""
-        self._identities.registered.clear()
+        self._identities.mark()
         hearing = Hearing(transaction, batch, time.time()) if batch.ledger else None
         messages = hearing.messages if hearing else batch.messages
         taken = take(self._identities, messages, self._next + len(self._new))
@@ -304,6 +304,7 @@ class SQLiteJournal:
                     )
         if not self._new:
             return [], 0
+        self._identities.flush()
         row = pack(
             self._next,
             self._new,

@@ -1,7 +1,8 @@
 """The writer: one thread that owns the connection and commits everybody's work together.
 
 While one transaction is synced, the next one's jobs gather; so the disk sets the size of the
-group. A job that fails is undone alone (savepoint). When the commit itself fails, every job that
+group. A job that fails is undone alone: by a savepoint before its first statement, or with the whole
+transaction where there is no other job. When the commit itself fails, every job that
 was waiting fails with it, in order, so that nothing overtakes what its owner will hand in again.
 """
 
@@ -13,6 +14,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
+from queue import SimpleQueue
 from typing import Any, Protocol
 
 import apsw
@@ -34,6 +36,27 @@ class Statements:
     def execute(self, sql: str, parameters: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
         """The rows. Raises apsw.Error."""
         return self._connection.execute(sql, tuple(parameters)).fetchall()
+
+
+class _Undoable(Statements):
+    """Those of one job among others. One that runs no statement costs none."""
+
+    _begun = False
+
+    def execute(self, sql: str, parameters: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
+        if not self._begun:
+            self._connection.execute("SAVEPOINT job")
+            self._begun = True
+        return super().execute(sql, parameters)
+
+    def undo(self) -> None:
+        if self._begun:
+            self._connection.execute("ROLLBACK TO job")
+        self.keep()
+
+    def keep(self) -> None:
+        if self._begun:
+            self._connection.execute("RELEASE job")
 
 
 class Job(Protocol):
@@ -67,7 +90,7 @@ class Writer:
         self._begin, self._finish, self._rolled_back = begin, finish, rolled_back
         self._committed, self._between = committed, between
         self._jobs: deque[Job] = deque()
-        self._wake = threading.Event()
+        self._wake: SimpleQueue[None] = SimpleQueue()
         self._stopping = False
         self._thread = threading.Thread(target=self._run, name="journal-writer", daemon=True)
         self._loop = asyncio.get_running_loop()
@@ -84,23 +107,22 @@ class Writer:
         if self._stopping:
             raise StorageError("the journal is closed", code="closed", stage=Stage.RECEIVING)
         self._jobs.append(job)
-        self._wake.set()
+        self._wake.put(None)
         return await job.future
 
     def kick(self) -> None:
         """Makes a transaction happen even without a job."""
-        self._wake.set()
+        self._wake.put(None)
 
     async def stop(self) -> None:
         """Does what is queued, then ends the thread."""
         self._stopping = True
-        self._wake.set()
+        self._wake.put(None)
         await asyncio.to_thread(self._thread.join)
 
     def _run(self) -> None:
         while True:
-            self._wake.wait()
-            self._wake.clear()
+            self._sleep()
             last = self._stopping  # read before the queue: what was handed in before stop() is done
             jobs = [self._jobs.popleft() for _ in range(len(self._jobs))]
             self.busy_since = time.monotonic()
@@ -111,18 +133,24 @@ class Writer:
             if last:
                 return
 
+    def _sleep(self) -> None:
+        """Until there is something to do."""
+        self._wake.get()
+        while not self._wake.empty():
+            self._wake.get()
+
     def _commit(self, jobs: Sequence[Job]) -> tuple[list[tuple[Job, Any]], Any]:
         results: list[tuple[Job, Any]] = []
-        transaction = Statements(self._connection)
         begun = False
         try:
             self._roll_back()  # what could not be rolled back while the disk failed
             self._connection.execute("BEGIN IMMEDIATE")
             begun, before = True, self._connection.total_changes()
             self._begin()
+            run = self._alone if len(jobs) == 1 else self._one
             for job in jobs:
-                results.append((job, self._one(job, transaction)))
-            summary = self._finish(transaction)
+                results.append((job, run(job)))
+            summary = self._finish(Statements(self._connection))
             failpoint("journal.before_commit")
             self._connection.execute("COMMIT")
             failpoint("journal.after_commit")
@@ -143,17 +171,31 @@ class Writer:
         if not self._connection.get_autocommit():
             self._connection.execute("ROLLBACK")
 
-    def _one(self, job: Job, transaction: Transaction) -> Any:
-        self._connection.execute("SAVEPOINT job")
+    def _one(self, job: Job) -> Any:
+        """What it returned, or raised."""
+        statements = _Undoable(self._connection)
         try:
-            result = job.run(transaction)
+            result = job.run(statements)
         except _DISK:
             raise
         except Exception as error:  # noqa: BLE001 - the job's owner is told
-            self._connection.execute("ROLLBACK TO job")
-            result = error
-        self._connection.execute("RELEASE job")
+            statements.undo()
+            return error
+        statements.keep()
         return result
+
+    def _alone(self, job: Job) -> Any:
+        """As ``_one``, of the only job: a savepoint would copy every page that it changes."""
+        try:
+            return job.run(Statements(self._connection))
+        except _DISK:
+            raise
+        except Exception as error:  # noqa: BLE001 - the job's owner is told
+            self._roll_back()
+            self._rolled_back()
+            self._connection.execute("BEGIN IMMEDIATE")
+            self._begin()
+            return error
 
     @staticmethod
     def _wrap(error: Exception) -> Exception:

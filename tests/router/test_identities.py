@@ -57,6 +57,7 @@ class Windows:
             self.connection.execute("ROLLBACK")
             self.identities.forget()
             return taken
+        self.identities.flush()
         self.connection.execute("COMMIT")
         self.head += len(taken.events)
         return taken

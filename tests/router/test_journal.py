@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import threading
 from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
@@ -112,6 +113,53 @@ async def test_a_failing_job_does_not_undo_its_neighbours(journal: SQLiteJournal
     )
     assert isinstance(results[1], LookupError)
     assert journal.head == 2
+
+
+async def test_what_commits_together_is_told_apart_by_its_identities(journal: SQLiteJournal) -> None:
+    def fail(transaction: Transaction, outcomes: Sequence[Outcome]) -> Sequence[Outcome]:
+        raise LookupError("taken back")
+
+    there = threading.Event()
+    held = asyncio.create_task(journal.write(lambda _: there.wait(10)))
+    await asyncio.sleep(0)
+    batches = [
+        batch(*(order(n, "o") for n in range(1, 11))),
+        structs.replace(batch(order(11, "o"), order(12, "o")), within=fail),
+        batch(order(3, "o"), order(12, "o")),
+        batch(structs.replace(order(12, "o"), data={"number": 99}), order(11, "o"), order(13, "o")),
+        batch(order(13, "o")),
+    ]
+    appends = [asyncio.create_task(journal.append(each)) for each in batches]
+    await asyncio.sleep(0)
+    there.set()
+    await held
+    first, failed, *others = await asyncio.gather(*appends, return_exceptions=True)
+    assert isinstance(failed, LookupError)
+    found = [[(each.status, each.positions) for each in outcomes] for outcomes in (first, *others)]  # type: ignore[union-attr]
+    assert found == [
+        [("accepted", (n,)) for n in range(1, 11)],
+        [("duplicate", (3,)), ("accepted", (11,))],
+        [("conflict", ()), ("accepted", (12,)), ("accepted", (13,))],
+        [("duplicate", (13,))],
+    ]
+    assert [await journal.position_of(SOURCE, f"{n:06d}") for n in (10, 11, 12, 13)] == [10, 12, 11, 13]
+
+
+async def test_a_job_that_fails_alone_leaves_what_was_settled_to_be_written(journal: SQLiteJournal) -> None:
+    def fail(transaction: Transaction) -> None:
+        transaction.execute("INSERT INTO meta VALUES ('x', 'y')")
+        raise LookupError("on purpose")
+
+    await journal.append(batch(order(1, "o")))
+    journal.settle(Settlement(route="r", position=1, at=1.0))
+    with pytest.raises(LookupError):
+        await journal.write(fail)
+    assert await journal.cursors() == {"r": 1}
+    assert not await journal.read(lambda t: t.execute("SELECT 1 FROM meta WHERE key = 'x'"))
+    assert [each.status for each in await journal.append(batch(order(1, "o"), order(2, "o")))] == [
+        "duplicate",
+        "accepted",
+    ]
 
 
 async def test_readers_cannot_write(journal: SQLiteJournal) -> None:

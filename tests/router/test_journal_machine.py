@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import shutil
 import tempfile
+import threading
 from collections.abc import Coroutine, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -185,15 +186,48 @@ class JournalMachine(RuleBasedStateMachine):
 
     @rule(what=st.lists(said, min_size=1, max_size=4))
     def append_what_its_owner_takes_back(self, what: list[tuple[str, int, int]]) -> None:
-        def fail(_: Transaction, __: Sequence[Outcome]) -> Sequence[Outcome]:
-            raise LookupError("taken back")
-
-        batch = msgspec.structs.replace(batch_of([event(each) for each in what]), within=fail)
+        batch = msgspec.structs.replace(batch_of([event(each) for each in what]), within=_taken_back)
         try:
             self._run(self.journal.append(batch))
         except LookupError:
             return
         raise AssertionError("it was taken")
+
+    @rule(
+        several=st.lists(st.lists(said, min_size=1, max_size=3), min_size=2, max_size=4),
+        which=st.integers(0, 3),
+    )
+    def append_at_once_and_take_one_back(self, several: list[list[tuple[str, int, int]]], which: int) -> None:
+        """In one transaction, whose other appends stay: the writer is held until all are there."""
+        batches = [[event(each) for each in what] for what in several]
+        fails = which % len(batches)
+
+        async def together() -> list[Sequence[Outcome] | BaseException]:
+            there = threading.Event()
+            held = asyncio.create_task(self.journal.write(lambda _: there.wait(10)))
+            appends = [
+                asyncio.create_task(
+                    self.journal.append(
+                        msgspec.structs.replace(
+                            batch_of(each), within=_taken_back if index == fails else None
+                        )
+                    )
+                )
+                for index, each in enumerate(batches)
+            ]
+            await asyncio.sleep(0)  # they are handed in
+            there.set()
+            await held
+            return await asyncio.gather(*appends, return_exceptions=True)
+
+        for index, (events, outcomes) in enumerate(zip(batches, self._run(together()), strict=True)):
+            if index == fails:
+                assert isinstance(outcomes, LookupError)
+            else:
+                assert not isinstance(outcomes, BaseException)
+                self._checked(events, outcomes)
+        for place in self.places.values():
+            place.durable, place.handed_in = place.cursor, []
 
     @rule(name=st.sampled_from(ROUTES), limit=st.integers(1, 8), parks=st.lists(st.booleans(), max_size=8))
     def dispatch(self, name: str, limit: int, parks: list[bool]) -> None:
@@ -286,6 +320,10 @@ class JournalMachine(RuleBasedStateMachine):
         for name, cursor in cursors.items():
             missing = set(range(self.gone + 1, cursor + 1)) - covered.get(name, set())
             assert not missing, (name, missing)
+
+
+def _taken_back(_: Transaction, __: Sequence[Outcome]) -> Sequence[Outcome]:
+    raise LookupError("taken back")
 
 
 def _park(transaction: Transaction, route: str, aside: Sequence[Recorded]) -> None:

@@ -176,6 +176,7 @@ def test_identities_of_windows_that_are_over_are_forgotten_in_steps(tmp_path: Pa
     identities.rotate(150.0)
     number = identities.number(SOURCE)
     identities.remember([(number, f"{each:06d}", each, each) for each in range(12_000)])
+    identities.flush()
     identities.rotate(450.0)
     steps = 0
     while not identities.forget_old(450.0):
