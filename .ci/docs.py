@@ -15,6 +15,8 @@ from pathlib import Path
 from reference import cli, configuration, events, http, kinds, metrics, records
 from reference.markdown import page, table
 
+from config.enrichment import services
+
 ROOT = Path(__file__).resolve().parent.parent
 DOCS = ROOT / "docs"
 REFERENCE = DOCS / "reference"
@@ -48,6 +50,7 @@ def pages() -> Iterator[tuple[str, str]]:
 def write() -> int:
     """Makes every page, and removes those of what is no more."""
     SERVICES.write_text(records.text(), encoding="utf-8")
+    services.cache_clear()  # the pages below name them
     made = {REFERENCE / path: text for path, text in pages()}
     for path, text in made.items():
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -41,15 +41,18 @@ Label = Annotated[str, AfterValidator(_label), WithJsonSchema({"type": "string",
 """A name in expressions."""
 
 
-def _service_schema() -> dict[str, Any]:
-    return {"type": "string", "enum": sorted(services())}
+def _named(schema: dict[str, Any]) -> None:
+    """For editors: which services there are."""
+    schema["enum"] = sorted(services())
 
 
 class Enrichment(Part):
     """A record of one of the hub's services, such as the order that an event is about."""
 
-    service: Annotated[str, WithJsonSchema(_service_schema())] = Field(
-        alias="from", description="The service, by the name that it has under `/v1/`."
+    service: str = Field(
+        alias="from",
+        description="The service, by the name that it has under `/v1/`.",
+        json_schema_extra=_named,
     )
     key: str = Field(
         min_length=1,

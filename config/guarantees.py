@@ -27,6 +27,7 @@ _REBATCHED = (
     "otherwise by then: leave out `batch`"
 )
 _PARTLY = 207  # Multi-Status
+_READ_ANEW = "what comes again comes under its key, with what the services know by then (`enrich`)"
 _RANK: dict[Level, int] = {"best_effort": 0, "at_least_once": 1, "effectively_once": 2}
 
 
@@ -56,6 +57,8 @@ def guarantee(deployment: Deployment, name: str) -> Guarantee:
         provided += rests_on
     if not sources:
         provided.append("who posts to the gateway repeats what got no answer, under the same id")
+    if route.enrich is not None:
+        provided.append(_READ_ANEW)
     level, reason, rests_on = _outward(route, deployment.adapters.get(route.to.adapter))
     levels.append(level)
     return Guarantee(

@@ -177,6 +177,15 @@ def test_what_is_required_and_cannot_be_kept_is_refused_at_its_place(written: Wr
     assert check(written(hook(), erp(LOOKUP), more=required), SECRET) == []
 
 
+def test_a_route_that_enriches_says_what_a_repetition_brings(written: Written) -> None:
+    enrich = "    enrich: {order: {from: receipts, key: data.item}}\n    map: {at: enrich.order.at}\n"
+    got = found(written(hook(), erp(LOOKUP), more=enrich))
+    assert got.level == "effectively_once"
+    assert (
+        "what comes again comes under its key, with what the services know by then (`enrich`)" in got.provided
+    )
+
+
 def test_a_document_may_change_its_batch(written: Written) -> None:
     batch = "    batch: {size: 50}\n"
     got = found(written(hook(), erp(LOOKUP), more=batch))
