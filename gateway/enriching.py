@@ -114,7 +114,6 @@ def _row(missing: Missing) -> Unresolved:
         system=missing.system,
         value=missing.value,
         plant=missing.plant or "",
-        path=missing.pointer,
     )
 
 

@@ -16,7 +16,19 @@ from canonical.event import Event
 from canonical.expression import Expression, Values
 from canonical.ports import Delivery
 
-__all__ = ["Bare", "Enrichment", "Known", "NotKnown", "Question", "ReadModels", "Reads", "enriched", "reads"]
+__all__ = [
+    "Bare",
+    "Enrichment",
+    "Known",
+    "NotKnown",
+    "Question",
+    "ReadModels",
+    "Reads",
+    "UnknownCode",
+    "enriched",
+    "of_record",
+    "reads",
+]
 
 VARIABLE = "enrich"
 
@@ -55,6 +67,24 @@ class NotKnown(TransientError):
 
     code = "not_known"
     stage = Stage.PROCESSING
+
+
+class UnknownCode(Unresolved):
+    """A code in a record, of the source that spoke of it; it need not be in the event that waits."""
+
+    def __init__(self, name: str, missing: Unresolved) -> None:
+        super().__init__(
+            domain=missing.domain,
+            system=missing.system,
+            value=missing.value,
+            plant=missing.plant,
+            path=f"{VARIABLE}.{name}",
+        )
+
+
+def of_record(error: str) -> bool:
+    """Whether what was said of a parked event is about a code in a record."""
+    return f"({VARIABLE}." in error
 
 
 class Bare(Delivery, frozen=True, kw_only=True):
@@ -116,7 +146,7 @@ class Enrichment(Struct, frozen=True, kw_only=True):
             return f"{question.service} knows no {question.key!r}{where}"
         for field, error in found.unresolved:
             if self.reads.every or field in self.reads.fields:
-                raise error
+                raise UnknownCode(self.name, error)
         lacking = sorted(self.reads.needs - found.fields.keys())
         told = f"{question.service} does not know {' and '.join(lacking)} of {question.key!r}{where}"
         return told if lacking else ""

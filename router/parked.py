@@ -20,6 +20,7 @@ class Parked(Struct, frozen=True, kw_only=True):
     position: int
     plant: str
     event: Event
+    error: str = ""
 
     @property
     def at(self) -> datetime:
@@ -38,11 +39,11 @@ def codes(transaction: Transaction) -> list[tuple[str, str, str]]:
 def waiting(transaction: Transaction, domain: str, system: str, code: str, limit: int) -> list[Parked]:
     """The heads that wait for a code, oldest first."""
     rows = transaction.execute(
-        "SELECT route, key, position, plant, event FROM lanes WHERE state = 'parked' AND code_domain = ? "
-        "AND code_system = ? AND code_value = ? ORDER BY position LIMIT ?",
+        "SELECT route, key, position, plant, event, error FROM lanes WHERE state = 'parked' "
+        "AND code_domain = ? AND code_system = ? AND code_value = ? ORDER BY position LIMIT ?",
         (domain, system, code, limit),
     )
     return [
-        Parked(route=route, key=key, position=position, plant=plant, event=decode(event))
-        for route, key, position, plant, event in rows
+        Parked(route=route, key=key, position=position, plant=plant, event=decode(event), error=error)
+        for route, key, position, plant, event, error in rows
     ]

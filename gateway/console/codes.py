@@ -25,6 +25,7 @@ from gateway.hub import Hub
 from gateway.problems import Problem
 from gateway.trail import Trail
 from router.crosswalk import Row
+from router.enrichment import of_record
 
 __all__ = ["api"]
 
@@ -120,6 +121,8 @@ async def _form(
 
 def inbound(hub: Hub, code: Missing) -> bool:
     """Whether it is the system's code that nobody knows; else a canonical one without the system's code."""
+    if of_record(code.parked[0].error):
+        return True
     event = decode(code.parked[0].event)
     engine = hub.engines.get(code.parked[0].route)
     if engine is None:

@@ -58,6 +58,7 @@ class Parked(Struct, frozen=True, kw_only=True):
     entered_at: float
     behind: int
     event: bytes
+    error: str
 
 
 class Missing(Struct, frozen=True, kw_only=True):
@@ -188,7 +189,7 @@ async def missing(hub: Hub, principal: Principal, **only: str) -> list[Missing]:
         return list(
             transaction.execute(
                 "SELECT l.code_domain, l.code_system, l.code_value, l.route, l.key, l.position, l.plant, "  # noqa: S608
-                "l.entered_at, l.event, (SELECT count(*) FROM lanes AS b WHERE b.route = l.route "
+                "l.entered_at, l.event, l.error, (SELECT count(*) FROM lanes AS b WHERE b.route = l.route "
                 "AND b.key = l.key AND b.position > l.position) FROM lanes AS l "
                 f"WHERE l.state = 'parked' AND l.code_value <> ''{conditions} ORDER BY l.entered_at LIMIT ?",
                 (*values, _MOST_PARKED),
@@ -206,6 +207,7 @@ async def missing(hub: Hub, principal: Principal, **only: str) -> list[Missing]:
         plant,
         entered_at,
         event,
+        error,
         behind,
     ) in await hub.journal.read(work):
         parked = Parked(
@@ -216,6 +218,7 @@ async def missing(hub: Hub, principal: Principal, **only: str) -> list[Missing]:
             entered_at=float(str(entered_at)),
             behind=int(str(behind)),
             event=bytes(event),  # type: ignore[call-overload]
+            error=str(error),
         )
         if _sees(principal, parked):
             found.setdefault((str(domain), str(system), str(value)), []).append(parked)

@@ -16,6 +16,7 @@ from gateway.hub import Hub
 from gateway.projections.questions import Filters
 from gateway.reading import those
 from router import parked
+from router.enrichment import of_record
 from router.parked import Parked
 from router.routes import Codes
 
@@ -63,6 +64,8 @@ async def asked(
 
 def _inward(hub: Hub, head: Parked, system: str, value: str) -> bool:
     """Whether it is the source's own code that nobody knows."""
+    if of_record(head.error):
+        return True
     engine = hub.engines.get(head.route)
     codes = engine.route.inbound.get(head.event.source) if engine is not None else None
     return engine is None or (codes is not None and codes.system == system and _holds(head.event.data, value))

@@ -17,7 +17,9 @@ from canonical.event import Event
 from config.enrichment import services
 from gateway import reading, recipes
 from gateway.auth import Principal
-from gateway.console import steps
+from gateway.console import codes as codes_room
+from gateway.console import letters, steps
+from gateway.crosswalks import seen
 from gateway.enriching import keyed
 from gateway.projections.following import Behind
 from router.enrichment import Question
@@ -33,6 +35,7 @@ MAP = {
     "quantity": "enrich.order.quantity.value",
     "status": "enrich.order.status",
 }
+EVERYBODY = Principal(name="test", key_id="", roles=frozenset({"viewer"}))
 FAST = {"first": "10ms", "max": "40ms", "give_up_after": "1h"}
 
 
@@ -186,7 +189,13 @@ async def test_codes_are_canonical_and_an_unknown_one_parks_until_its_row_comes(
     async with opened(tmp_path / "data", **sections(codes=True)) as gate:
         await gate.record(created(1, item="4711"), started(2), started(3))
         await waiting(gate, 2)
-        assert [row[1] for row in await lane_of(gate)] == ["parked", "waiting"]
+        [(_, state, _, error), (_, behind, _, _)] = await lane_of(gate)
+        assert (state, behind) == ("parked", "waiting")
+        assert error == "no crosswalk row for item '4711' of system 'mes' (enrich.order)"
+        [code] = await letters.missing(gate.hub, EVERYBODY)
+        assert codes_room.inbound(gate.hub, code)  # the source's code, though it is not in the event
+        question = await seen.asked(gate.hub, "item", "mes", "4711", lambda _: True)
+        assert not question.outward
         client = await gate.client("steward")
         row = {"domain": "item", "system": "mes", "value": "4711", "canonical": "HYD-PUMP", "plant": "aachen"}
         answer = await client.post("/v1/crosswalks", json=row)
@@ -275,10 +284,10 @@ async def test_a_dead_letter_tells_what_a_retry_would_do_now(
         await gate.record(started(1))
         client = await gate.client("operator")
 
-        async def letters() -> list[Any]:
+        async def opened_ones() -> list[Any]:
             return list((await client.get("/v1/dead-letters?status=open")).json()["items"])
 
-        [letter] = await eventually(letters)
+        [letter] = await eventually(opened_ones)
         assert (letter["code"], letter["stage"]) == ("not_known", "processing")
         dry = f"/v1/dead-letters/{letter['id']}/dry-run"
         before = (await client.post(dry)).json()
@@ -333,20 +342,20 @@ async def test_a_file_that_cannot_be_read_is_no_answer(site: Gate) -> None:
     assert known.fields["plant"] == "aachen"
     assert not {"links", "unresolved", "sources", "status_reason"} & known.fields.keys()
     thread = threading.get_ident()
-    seen: list[int] = []
+    threads: list[int] = []
     read = site.hub.services.read
 
     async def noted(ask: Any) -> Any:
         def within(connection: apsw.Connection) -> Any:
-            seen.append(threading.get_ident())
+            threads.append(threading.get_ident())
             return ask(connection)
 
         return await read(within)
 
     site.hub.services.read = noted  # type: ignore[method-assign]
     await site.hub.models.find([question])
-    assert seen
-    assert thread not in seen  # off the loop
+    assert threads
+    assert thread not in threads  # off the loop
 
     async def broken(ask: Any) -> Any:
         return await read(lambda connection: connection.execute("SELECT 1 FROM nothing_of_that_name"))
@@ -436,12 +445,11 @@ async def test_the_page_of_an_event_shows_what_it_becomes(site: Gate) -> None:
     await eventually(lambda: len(Ledger.got) == 1)
     await waiting(site, 1)
     await site.hub.journal.write(lambda _: None)
-    everybody = Principal(name="test", key_id="", roles=frozenset({"viewer"}))
     shown = []
     for position in positions[1:]:
         item = await reading.at(site.hub.journal, position)
         assert item is not None
-        [went] = (await steps.way_of(site.hub, everybody, item)).went
+        [went] = (await steps.way_of(site.hub, EVERYBODY, item)).went
         shown.append(went)
     assert json.loads(shown[0].payload)["item"] == "shown"
     assert "does not know item and quantity of 'O-9'" in shown[1].problem
