@@ -13,7 +13,7 @@ from canonical.errors import CrossplantError
 from canonical.functions import NAMES, Evaluation, Lookup
 from canonical.results import failure_text, json_value, unpacked
 from canonical.selection import Selection, selection
-from canonical.shortcut import UNKNOWN, path_of, shortcut
+from canonical.shortcut import UNKNOWN, Equality, equality_of, path_of, shortcut
 from canonical.wire import Reference, references
 
 __all__ = ["Expression", "compile_expression"]
@@ -59,6 +59,11 @@ class Expression:
     def selection(self) -> Selection | None:
         """The texts at one path without which it cannot be true, if it says so plainly."""
         return selection(self._checked.serialize())
+
+    @cached_property
+    def equality(self) -> Equality | None:
+        """The comparison of a field with a text that it is, if that is all."""
+        return equality_of(self._checked.serialize())
 
     @cached_property
     def references(self) -> list[Reference]:

@@ -15,11 +15,12 @@ from typing import Any, Final
 from msgspec import Struct, defstruct
 
 from canonical.event import Event
-from canonical.shortcut import TEXTS, UNKNOWN, clean
+from canonical.shortcut import TEXTS, UNKNOWN, Equality, clean
 
-__all__ = ["Column", "Constant", "Path", "Rows", "rows"]
+__all__ = ["Column", "Constant", "Path", "Rows", "hold", "rows"]
 
 _INT64: Final = 2**63
+_DATA = attrgetter("data")
 _SCALARS: Final = frozenset({str, int, float, bool, type(None)})
 
 
@@ -55,7 +56,7 @@ def rows(fields: Sequence[tuple[str, Column]], *, drop_null: bool) -> Rows | Non
     columns = [column for _, column in fields]
 
     def mapped(events: Sequence[Event]) -> list[Any] | None:
-        datas = [event.data for event in events]
+        datas = list(map(_DATA, events))
         if set(map(type, datas)) != {dict}:
             return None
         found = []
@@ -67,6 +68,18 @@ def rows(fields: Sequence[tuple[str, Column]], *, drop_null: bool) -> Rows | Non
         return list(map(row, *found))
 
     return mapped
+
+
+def hold(equality: Equality, events: Sequence[Event]) -> list[bool] | None:
+    """For which events the equality, of a field of the data, is true; None: ask for each."""
+    datas = list(map(_DATA, events))
+    if equality.variable != "data" or set(map(type, datas)) != {dict}:
+        return None
+    step, text, equal = equality.step, equality.text, equality.equal
+    values = [data.get(step) for data in datas]
+    if set(map(type, values)) != {str} or not _clean(values):
+        return None
+    return [value == text for value in values] if equal else [value != text for value in values]
 
 
 def _possible(column: Column) -> bool:

@@ -16,12 +16,24 @@ import struct
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from math import isfinite
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from canonical.event import Event
 from canonical.protowire import fields, message, messages, number, text
 
-__all__ = ["TEXTS", "UNKNOWN", "Shortcut", "clean", "constant_text", "path_in", "path_of", "shortcut", "walk"]
+__all__ = [
+    "TEXTS",
+    "UNKNOWN",
+    "Equality",
+    "Shortcut",
+    "clean",
+    "constant_text",
+    "equality_of",
+    "path_in",
+    "path_of",
+    "shortcut",
+    "walk",
+]
 
 Shortcut = Callable[[Mapping[str, Any]], Any]
 """Values by variable → the result, or ``UNKNOWN``."""
@@ -256,8 +268,21 @@ def _comparable(left: Any, right: Any) -> bool:
     return bool(kind is float and isfinite(left) and isfinite(right))
 
 
-def _is_text(expr: bytes) -> Shortcut | None:
-    """``data.status == 'good'``, the most frequent condition, without a call for each part of it."""
+class Equality(NamedTuple):
+    """``data.status == 'good'``; or that it is another one."""
+
+    variable: str
+    step: str
+    text: str
+    equal: bool
+
+
+def equality_of(serialized: bytes) -> Equality | None:
+    """What a serialized CheckedExpr says, if that is all."""
+    return _equality_in(message(message(serialized, 2), 4))
+
+
+def _equality_in(expr: bytes) -> Equality | None:
     call = message(expr, 6)
     sides = messages(call, 3)
     if text(call, 2) not in ("_==_", "_!=_") or len(sides) != 2:
@@ -265,7 +290,15 @@ def _is_text(expr: bytes) -> Shortcut | None:
     path, other = path_in(sides[0]), constant_text(sides[1])
     if len(path) != 2 or path[0] == "event" or other is None:
         return None
-    (variable, step), equal = path, text(call, 2) == "_==_"
+    return Equality(path[0], path[1], other, text(call, 2) == "_==_")
+
+
+def _is_text(expr: bytes) -> Shortcut | None:
+    """An equality, the most frequent condition, without a call for each part of it."""
+    found = _equality_in(expr)
+    if found is None:
+        return None
+    variable, step, other, equal = found
 
     def compared(values: Mapping[str, Any]) -> Any:
         owner = values.get(variable)

@@ -14,6 +14,7 @@ from typing import Any
 
 from msgspec import Struct
 
+from canonical.columns import hold
 from canonical.errors import Invalid, PermanentError
 from canonical.event import Event
 from canonical.expression import Template
@@ -54,6 +55,7 @@ class Maker:
         self._keys = Keys(route.name)
         self._ordered = {name: route.keeps_order(name) for name in route.types}
         self._when = route.when.shortcut if route.when is not None else None
+        self._equality = route.when.equality if route.when is not None else None
         self._fields = route.fields.quick if route.fields is not None else None
         self._rows = route.fields.rows if route.fields is not None else None
         self._bulk = route.formatter if isinstance(route.formatter, BulkFormatter) else None
@@ -105,8 +107,8 @@ class Maker:
             return None
         looked, kept = len(recorded), list(recorded)
         if self._when is not None:
-            held = [self._when({"event": event, "data": event.data}) for event in events]
-            if not {True, False}.issuperset(held):
+            held = self._held(events)
+            if set(map(type, held)) != {bool}:
                 return None
             kept, events = list(compress(recorded, held)), list(compress(events, held))
         payloads = self._rows(events) if self._rows is not None else list(map(_DATA, events))
@@ -117,6 +119,13 @@ class Maker:
         except Invalid:  # whose it is, the usual way finds
             return None
         return Made(self._deliveries(events, bodies, source, kind), kept, looked)
+
+    def _held(self, events: Sequence[Event]) -> Sequence[Any]:
+        """What the condition says of each: true, false, or UNKNOWN."""
+        if self._equality is not None and (held := hold(self._equality, events)) is not None:
+            return held
+        assert self._when is not None
+        return [self._when({"event": event, "data": event.data}) for event in events]
 
     def _deliveries(
         self, events: Sequence[Event], bodies: Sequence[bytes], source: str, kind: str

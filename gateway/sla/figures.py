@@ -6,7 +6,10 @@ Shares and percentiles are made when somebody asks.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from itertools import repeat
+from operator import attrgetter
 from typing import Final
 
 from msgspec import Struct, field
@@ -90,31 +93,27 @@ def milliseconds(seconds: float) -> int:
     return round(seconds * 1000)
 
 
-def measure(events: Iterable[Event], at: float, targets: Callable[[str, str], Iterable[float]]) -> Measured:
+_READ = tuple(map(attrgetter, ("plantid", "domain", "recordedtime", "time")))
+
+
+def measure(events: Sequence[Event], at: float, targets: Callable[[str, str], Iterable[float]]) -> Measured:
     """The figures of events that were delivered at ``at``, seconds since 1970 UTC.
 
     ``targets``: what is promised for the pipeline's clock, in seconds, for a plant and a domain.
     """
     clocks: dict[tuple[str, str], tuple[list[float], list[float], Figures]] = {}
-    plant = domain = recorded = found = None
-    recorded_s = 0.0
-    for event in events:
-        if found is None or event.plantid != plant or event.domain != domain:
-            plant, domain = event.plantid, event.domain
-            found = clocks.setdefault((plant or NONE, domain or NONE), ([], [], Figures()))
-        if event.recordedtime is not recorded:  # the events of a message share it, often those of a batch
-            recorded = event.recordedtime
-            recorded_s = 0.0 if recorded is None else recorded.timestamp()
-        happened = event.time
-        pipeline_s = None if recorded is None else at - recorded_s
+    alike = Counter(zip(*(map(read, events) for read in _READ), strict=True))  # a batch shares its time
+    for (plant, domain, recorded, happened), number in alike.items():
+        found = clocks.setdefault((plant or NONE, domain or NONE), ([], [], Figures()))
+        pipeline_s = None if recorded is None else at - recorded.timestamp()
         end_to_end_s = None if happened is None else at - happened.timestamp()
-        found[2].delivered += 1
+        found[2].delivered += number
         if (pipeline_s or 0.0) < 0.0 or (end_to_end_s or 0.0) < 0.0:
-            found[2].skewed += 1
+            found[2].skewed += number
         if pipeline_s is not None and pipeline_s >= 0.0:
-            found[0].append(pipeline_s)
+            found[0].extend(repeat(pipeline_s, number))
         if end_to_end_s is not None and end_to_end_s >= 0.0:
-            found[1].append(end_to_end_s)
+            found[1].extend(repeat(end_to_end_s, number))
     measured: Measured = []
     for (plant, domain), (pipeline, end_to_end, figures) in clocks.items():
         figures.pipeline, figures.end_to_end = _durations(pipeline), _durations(end_to_end)

@@ -9,8 +9,9 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from canonical.columns import hold
 from canonical.event import Event
-from canonical.expression import ExpressionError, FieldMap
+from canonical.expression import ExpressionError, FieldMap, compile_expression
 from tests.canonical.test_shortcut import data
 
 FIELDS: dict[str, Any] = {
@@ -56,6 +57,22 @@ def _alone(fields: FieldMap, event: Event) -> Any:
         return msgspec.json.encode(fields.apply({"event": event, "data": event.data}))
     except ExpressionError as error:
         return error.message
+
+
+@given(datas=st.lists(data, min_size=1, max_size=4), condition=st.sampled_from(["==", "!="]))
+@example(datas=[{"a": "x"}, {"a": "ü"}], condition="!=")
+@example(datas=[{"a": "x"}, {"a": "\ud800"}], condition="==")
+def test_a_condition_holds_for_those_for_which_it_does(datas: list[Any], condition: str) -> None:
+    expression = compile_expression(f"data.a {condition} 'x'")
+    assert expression.equality is not None
+    found = hold(expression.equality, [event_of(data) for data in datas])
+    if found is not None:
+        assert found == [expression.holds({"event": event_of(data), "data": data}) for data in datas]
+
+
+@pytest.mark.parametrize("source", ["data.a == 'x' && data.b == 'y'", "event.subject == 'x'", "data.a == 7"])
+def test_what_is_more_than_an_equality_is_asked_of_each(source: str) -> None:
+    assert compile_expression(source).equality is None
 
 
 def test_the_usual_map_is_one_of_columns() -> None:

@@ -34,7 +34,12 @@ _READINGS = st.lists(
 )
 
 
-@given(_READINGS)
+_GROWING = _READINGS.map(
+    lambda found: [(f"2026-01-01T10:00:{at // 2:02}Z", *rest) for at, (_, *rest) in enumerate(found)]
+)
+
+
+@given(st.one_of(_READINGS, _GROWING))
 def test_the_newest_of_a_flood_is_that_of_one_by_one(readings: list[Any]) -> None:
     taking = Taking(SERVICES)
     items = [

@@ -24,6 +24,8 @@ ROUTES = {
     "as it is": route(),
     "mapped": route(map={"o": "data.order", "p": "event.plantid", "n": {"x": "data.item"}, "c": 7}),
     "by a condition": route(when="data.item == 'A-1'", map={"item": "data.item"}),
+    "by no condition at all": route(when="data.number"),
+    "by another text": route(when="data.item != 'A-1'", map={"item": "data.item"}),
     "by CEL": route(when="data.item.matches('A.*')", map={"size": "string(data.number)"}),
     "translated": route(inbound={SOURCE: ITEMS}, when="data.item == 'ITEM-1'"),
     "outbound": route(outbound=Codes(system="mes", fields=("data.item",))),
