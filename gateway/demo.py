@@ -201,10 +201,10 @@ async def _watch(
 async def _drained(hub: Hub) -> Tally:
     """The numbers once nothing is on its way any more, or as they are after a while."""
     deadline_s = time.monotonic() + _DRAIN_S
-    numbers = await tally(hub)
+    numbers = await tally(hub, younger_than_s=0.0)
     while numbers.backlog and time.monotonic() < deadline_s:
         await asyncio.sleep(_LOOK_S)
-        numbers = await tally(hub)
+        numbers = await tally(hub, younger_than_s=0.0)
     return numbers
 
 

@@ -29,10 +29,10 @@ class Tally(Struct, frozen=True, kw_only=True):
     dead_letters: int
 
 
-async def tally(hub: Hub) -> Tally:
-    """The numbers now."""
+async def tally(hub: Hub, *, younger_than_s: float = _FRESH_S) -> Tally:
+    """The numbers now; what waits may be as old as said."""
     metrics = hub.metrics
-    await metrics.refresh(hub, younger_than_s=_FRESH_S)
+    await metrics.refresh(hub, younger_than_s=younger_than_s)
     snapshot = metrics.snapshot
     latency = metrics.latency_of("pipeline")
     rows = dict.fromkeys(("retrying", "parked", "dead", "waiting"), 0)
