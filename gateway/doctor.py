@@ -22,7 +22,7 @@ from msgspec import Struct
 from canonical.errors import ConfigError
 from config.load import check, load
 from config.model import Deployment
-from gateway.local import SOCKET
+from gateway.unixsocket import SOCKET
 from router.journal import schema
 
 __all__ = ["Finding", "examine"]

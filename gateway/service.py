@@ -22,9 +22,10 @@ from canonical.errors import ConfigError, CrossplantError
 from canonical.spec import Log
 from config.load import load
 from config.model import Deployment, Tls
-from gateway import local, serving
+from gateway import serving
 from gateway.app import build
 from gateway.backedup import noting
+from gateway.listening import listening
 from gateway.runtime import Hub
 
 __all__ = ["address", "in_loop", "listen", "run_hub", "serving_hub", "stopped_by_signals"]
@@ -94,7 +95,7 @@ async def serving_hub(
         stack.push_async_callback(hub.close)
         await hub.open()
         noted = noting(hub.journal, hub.audit.record)
-        await stack.enter_async_context(local.listening(hub.keys, data_dir, noted))
+        await stack.enter_async_context(listening(hub.keys, data_dir, noted))
         await stack.enter_async_context(_http(hub, listener))
         hub.start_sources()
         yield hub

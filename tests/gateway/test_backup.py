@@ -18,6 +18,7 @@ from gateway import local
 from gateway.audit import Audit, page
 from gateway.backedup import noting
 from gateway.backup import BackupError, back_up, restore
+from gateway.listening import listening
 from gateway.runtime import TABLES
 from router import unreadable
 from router.journal import IngestBatch, Settlement
@@ -239,7 +240,7 @@ async def test_the_audit_tells_who_made_a_backup_and_who_restored_it(tmp_path: P
         journal, record = gate.hub.journal, gate.hub.audit.record
         await gate.record(event(1))
         await gate.key("admin")
-        async with local.listening(gate.hub.keys, hub, noting(journal, record)):
+        async with listening(gate.hub.keys, hub, noting(journal, record)):
             made = await asyncio.to_thread(crossplant, "backup", file, "--data", hub)
         assert made.code == 0, made.err
         (entry,) = await page(journal, act="backup.make")
@@ -247,7 +248,7 @@ async def test_the_audit_tells_who_made_a_backup_and_who_restored_it(tmp_path: P
         digest = hashlib.sha256(file.read_bytes()).hexdigest()
         size = file.stat().st_size
         assert entry.details == {"file": "a.tar", "sha256": digest, "size_bytes": size, "head": 1}
-        async with local.listening(gate.hub.keys, hub):  # as an older hub, which keeps no such rows
+        async with listening(gate.hub.keys, hub):  # as an older hub, which keeps no such rows
             again = await asyncio.to_thread(crossplant, "backup", tmp_path / "b.tar", "--data", hub)
         assert (again.code, "was not written into the audit" in again.err) == (0, True)
     back = await asyncio.to_thread(crossplant, "restore", file, "--data", tmp_path / "new")

@@ -13,6 +13,8 @@ import pytest
 from canonical.errors import ConfigError
 from gateway import audit, keys, local
 from gateway.keys import Key, KeyConflict, Keys, NewKey
+from gateway.listening import listening
+from gateway.unixsocket import SOCKET, peer_uid
 from router.journal.sqlite import SQLiteJournal
 from tests.gateway.hubs import Gate
 
@@ -173,8 +175,8 @@ def test_without_a_hub_the_store_is_opened(tmp_path: Path) -> None:
 
 async def test_a_running_hub_answers_on_its_socket(gate: Gate) -> None:
     folder = gate.hub.data_dir
-    async with local.listening(gate.hub.keys, folder):
-        path = folder / local.SOCKET
+    async with listening(gate.hub.keys, folder):
+        path = folder / SOCKET
         assert stat.S_IMODE(path.stat().st_mode) == 0o600
         made = await asyncio.to_thread(local.create, folder, VIEWER)
         assert await gate.hub.keys.verify(made.text) == made.key
@@ -194,7 +196,7 @@ async def test_a_running_hub_answers_on_its_socket(gate: Gate) -> None:
     assert acts == ["key.revoke", "key.rotate", "key.create"]
     assert entries[0].actor.startswith("local:")
     assert entries[0].details == {"name": "someone", "reason": "left the works"}
-    assert not (folder / local.SOCKET).exists()
+    assert not (folder / SOCKET).exists()
 
 
 async def test_a_socket_that_a_killed_hub_left_is_no_obstacle(
@@ -203,8 +205,8 @@ async def test_a_socket_that_a_killed_hub_left_is_no_obstacle(
     folder = gate.hub.data_dir
     monkeypatch.chdir(folder)  # an address has room for 107 bytes only
     with socket.socket(socket.AF_UNIX) as left:
-        left.bind(local.SOCKET)
-    async with local.listening(gate.hub.keys, folder):
+        left.bind(SOCKET)
+    async with listening(gate.hub.keys, folder):
         assert await asyncio.to_thread(local.listed, folder) == []
 
 
@@ -219,7 +221,7 @@ async def test_a_deep_data_folder_is_no_obstacle(tmp_path: Path) -> None:
     journal = SQLiteJournal(folder, tables=(*keys.TABLES, *audit.TABLES))
     await journal.open()
     try:
-        async with local.listening(Keys(journal, audit.Audit(folder).record), folder):
+        async with listening(Keys(journal, audit.Audit(folder).record), folder):
             assert await asyncio.to_thread(local.listed, folder) == []
     finally:
         await journal.close()
@@ -228,4 +230,4 @@ async def test_a_deep_data_folder_is_no_obstacle(tmp_path: Path) -> None:
 def test_the_kernel_tells_who_is_at_the_other_end() -> None:
     one, other = socket.socketpair()
     with one, other:
-        assert local.peer_uid(one) == os.getuid()
+        assert peer_uid(one) == os.getuid()
