@@ -27,7 +27,6 @@ from config.model import AdapterConfig, Deployment
 from config.model import Codes as CodesConfig
 from config.model import Route as RouteConfig
 from config.route import Aggregate, Batch
-from router.batching import Batching
 from router.crosswalk import Crosswalk, Row
 from router.enrichment import Enrichment, Reads, reads
 from router.grouping import Aggregation
@@ -35,6 +34,7 @@ from router.numbering import Unnumbered
 from router.recoverability import Policy
 from router.routes import AGGREGATED, ANSWERED, Codes, Route
 from router.splitting import Splitting
+from router.together import Batching
 
 __all__ = ["compile_route", "crosswalk_of", "crosswalk_rows", "decoder_of", "inbound_codes"]
 

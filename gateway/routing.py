@@ -20,7 +20,7 @@ from gateway.connections import RunningAdapter
 from gateway.replay.sending import Gone, Outlet
 from router import lanes
 from router.aggregating import TRAITS, AggregateSink
-from router.batching import BatchSink, fed
+from router.batching import BatchSink
 from router.crosswalk import Crosswalk
 from router.dispatch import Dispatcher, Feed
 from router.engine import Engine
@@ -36,6 +36,7 @@ from router.routes import Route
 from router.shadow import SHADOW_TRAITS, ShadowSink, SilentObserver, shadowed
 from router.splitting import SplitSink
 from router.status import Observer
+from router.together import fed
 
 __all__ = ["Backlog", "Routing", "compiled_routes", "places"]
 

@@ -52,7 +52,7 @@ from gateway.replay import store as replays
 from gateway.replay.service import Replays
 from gateway.routing import Backlog, Routing
 from gateway.sla import buckets, watch
-from router import aggregating, batches, crosswalk, lanes, sequences, shadow, splitting, unreadable
+from router import aggregates, batches, crosswalk, lanes, sequences, shadow, splitting, unreadable
 from router.engine import Engine
 from router.ingest import Ingest, Intake
 from router.journal.quarantine import Damage
@@ -72,7 +72,7 @@ TABLES = (
     *lanes.TABLES,
     *sequences.TABLES,
     *splitting.TABLES,
-    *aggregating.TABLES,
+    *aggregates.TABLES,
     *batches.TABLES,
     *crosswalk.TABLES,
     *keys.TABLES,

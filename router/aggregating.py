@@ -12,8 +12,6 @@ from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import Any, cast
 
-from msgspec import json
-
 from canonical.errors import PermanentError, TransientError
 from canonical.event import Event
 from canonical.ports import (
@@ -22,33 +20,22 @@ from canonical.ports import (
     Failed,
     Lookup,
     NotTried,
-    Outcome,
     Sink,
     SinkOutcome,
     Store,
-    Transaction,
     Unknown,
 )
 from canonical.spec import Log, SinkTraits
+from router.aggregates import Kept
 from router.grouping import Aggregation, Group, Member, Why, completed
-from router.journal import IngestBatch, Journal
-from router.notices import notice_message
-from router.ratelimit import Share
+from router.journal import Journal
+from router.ratelimit import Share, Turn
 
-__all__ = ["COLLECTED", "TABLES", "TRAITS", "AggregateSink", "Collected"]
+__all__ = ["COLLECTED", "TRAITS", "AggregateSink", "Collected"]
 
-TABLES = (
-    """CREATE TABLE IF NOT EXISTS aggregates (
-        seq INTEGER PRIMARY KEY, route TEXT NOT NULL, key TEXT NOT NULL, name TEXT NOT NULL,
-        at REAL NOT NULL, plant TEXT, data BLOB, UNIQUE (route, key)
-    )""",
-)
-"""Members of open groups; ``data`` is NULL once the group is complete, to know the key for a while."""
 TRAITS = SinkTraits(ordered=True, max_batch=500, lookup=True)
 """How the engine feeds it, whatever the sink behind it is like."""
 COLLECTED = Accepted("collected")
-_REMEMBERED = 10_000
-"""Members of completed groups that are known by their keys: five times what a crash may bring again."""
 _PATIENCE_S = 60.0
 _STORAGE_RETRY_S = 1.0
 _SILENT = Unknown(TransientError("the sink did not say what became of it", code="no_outcome"))
@@ -78,16 +65,13 @@ class AggregateSink:
     ) -> None:
         """``traits`` are those of ``sink``, ``share`` the route's part in its limit."""
         self._sink, self._route, self._traits, self._aggregation = sink, route, traits, aggregation
-        self._journal, self._store, self._clock, self._log = journal, store, clock, log
-        self._share = share
+        self._kept, self._clock, self._log = Kept(route, journal, store), clock, log
+        self._room = Turn(share, _PATIENCE_S)
         self._groups: dict[str, Group] = {}
         self._turn = asyncio.Lock()
-        self._ours = asyncio.Event()
         self._work: asyncio.Task[None] | None = None
         self._loaded = asyncio.Event()
         self._sooner = asyncio.Event()
-        if share is not None:
-            share.wake = self._ours.set
 
     async def open(self) -> None:
         """Nothing: who built the sink opens it."""
@@ -115,17 +99,9 @@ class AggregateSink:
             await self._watch()
 
     async def _load(self) -> None:
-        """By the journal's writer, so that it comes after what an earlier run may still be writing."""
-        rows = await self._store.write(
-            lambda t: t.execute(
-                "SELECT key, name, at, plant, data FROM aggregates "
-                "WHERE route = ? AND data IS NOT NULL ORDER BY seq",
-                (self._route,),
-            )
-        )
-        for key, name, at, plant, data in rows:
-            member = Member(key=key, group=name, data=json.decode(data), at=at, plant=plant)
-            self._groups.setdefault(name, Group(name=name, members=[])).members.append(member)
+        for member in await self._kept.load():
+            group = self._groups.setdefault(member.group, Group(name=member.group, members=[]))
+            group.members.append(member)
         self._loaded.set()
 
     # ── what the engine asks ─────────────────────────────────────────────────────────────────────
@@ -141,7 +117,7 @@ class AggregateSink:
             if isinstance(each, Collected):
                 error = refused.get(each.idempotency_key)
                 outcomes.append(COLLECTED if error is None else Failed(error))
-            elif stopped or not await self._may():
+            elif stopped or not await self._room.take():
                 outcomes.append(NotTried())
             else:
                 outcome = next(iter(await self._sink.send([each])), _SILENT)
@@ -152,29 +128,8 @@ class AggregateSink:
     async def lookup(self, delivery: Delivery) -> Accepted | Failed | None:
         """Whether a member is kept already, or the sink has a completed group."""
         if isinstance(delivery, Collected):
-            key = delivery.idempotency_key
-            found = await self._store.read(
-                lambda t: t.execute(
-                    "SELECT 1 FROM aggregates WHERE route = ? AND key = ?", (self._route, key)
-                )
-            )
-            return COLLECTED if found else None
+            return COLLECTED if await self._kept.has(delivery.idempotency_key) else None
         return await cast(Lookup, self._sink).lookup(delivery) if self._traits.lookup else None
-
-    async def _may(self) -> bool:
-        """Waits for the sink's limit, for a while."""
-        if self._share is None:
-            return True
-        try:
-            async with asyncio.timeout(_PATIENCE_S):
-                self._ours.clear()
-                while not self._share.room():
-                    await self._ours.wait()
-                    self._ours.clear()
-        except TimeoutError:
-            return False
-        self._share.took(1)
-        return True
 
     # ── groups ───────────────────────────────────────────────────────────────────────────────────
 
@@ -230,35 +185,7 @@ class AggregateSink:
             for member in before.members
             if member.key not in kept
         ]
-
-        def within(transaction: Transaction, outcomes: Sequence[Outcome]) -> Sequence[Outcome]:
-            for member in rows:
-                transaction.execute(
-                    "INSERT OR IGNORE INTO aggregates (route, key, name, at, plant, data) "
-                    "VALUES (?, ?, ?, ?, ?, ?)",
-                    (
-                        self._route,
-                        member.key,
-                        member.group,
-                        member.at,
-                        member.plant,
-                        json.encode(member.data),
-                    ),
-                )
-            for key in done:
-                transaction.execute(
-                    "UPDATE aggregates SET data = NULL WHERE route = ? AND key = ?", (self._route, key)
-                )
-            if done:
-                transaction.execute(
-                    "DELETE FROM aggregates WHERE route = ?1 AND data IS NULL AND seq < "
-                    "(SELECT max(seq) FROM aggregates WHERE route = ?1) - ?2",
-                    (self._route, _REMEMBERED),
-                )
-            return outcomes
-
-        messages = [notice_message(event) for event in made]
-        await self._journal.append(IngestBatch(adapter="hub", messages=messages, within=within), urgent=True)
+        await self._kept.write(rows, made, done)
         self._replace(touched)
 
     # ── time ─────────────────────────────────────────────────────────────────────────────────────

@@ -11,19 +11,16 @@ from __future__ import annotations
 import asyncio
 from collections import Counter, deque
 from collections.abc import Iterator, Sequence
-from hashlib import blake2b
-from typing import Any, Literal, cast
+from typing import Any, cast
 
-from msgspec import Struct, structs
-
-from canonical.errors import CrossplantError, PermanentError, TransientError, Unauthorized
+from canonical.errors import CrossplantError, TransientError
 from canonical.ports import Accepted, Delivery, Failed, Lookup, NotTried, Sink, SinkOutcome, Store, Unknown
-from canonical.spec import SinkTraits
 from router.batches import Kept
-from router.ratelimit import Share
+from router.ratelimit import Share, Turn
 from router.recoverability import blames_sink
+from router.together import Batch, Batching, divisible, is_outage, together
 
-__all__ = ["BatchSink", "Batching", "fed"]
+__all__ = ["BatchSink"]
 
 _ROUNDS_S = 20.0
 """After so long a call begins no further request, and the rest comes with the next one."""
@@ -33,31 +30,12 @@ _REMEMBERED = 10_000
 _BUSY_TIMES = 5
 """So often a batch in doubt may be answered 409, as its first attempt may be at work there still."""
 _SILENT = Unknown(TransientError("the sink did not say what became of it", code="no_outcome"))
-_CLOUDEVENTS = "application/cloudevents+json"
-
-
-class Batching(Struct, frozen=True, kw_only=True):
-    """``batch:`` of a route. ``form``: a JSON array, or a document per line."""
-
-    size: int
-    within_s: float
-    form: Literal["array", "lines"] = "array"
-
-
-def fed(batching: Batching) -> SinkTraits:
-    """How the engine feeds it: in runs, one call at a time, which keeps the order of each key."""
-    return SinkTraits(ordered=True, max_batch=batching.size)
-
-
-class _Batch(Struct, frozen=True):
-    members: tuple[Delivery, ...]
-    whole: Delivery
 
 
 class _Call:
     """What the engine handed over at once: batches to be sent, keys that were asked for, and what failed."""
 
-    def __init__(self, batches: deque[_Batch], asked: set[str]) -> None:
+    def __init__(self, batches: deque[Batch], asked: set[str]) -> None:
         self.batches, self.asked = batches, asked
         self.failed: dict[str, SinkOutcome] = {}
         self.held: set[str] = set()
@@ -84,12 +62,9 @@ class BatchSink:
         self._sink, self._route, self._batching = sink, route, batching
         self._kept, self._loaded = Kept(route, store), False
         self._busy: Counter[str] = Counter()
-        self._looks_up, self._share = looks_up, share
-        self._doubt: dict[str, _Batch] = {}
+        self._looks_up, self._turn = looks_up, Turn(share, _PATIENCE_S)
+        self._doubt: dict[str, Batch] = {}
         self._arrived: dict[str, tuple[bytes, Accepted]] = {}
-        self._ours = asyncio.Event()
-        if share is not None:
-            share.wake = self._ours.set
 
     async def open(self) -> None:
         """Nothing: who built the sink opens it."""
@@ -109,11 +84,11 @@ class BatchSink:
             batch = self._without(call.batches.popleft(), call.held)
             if batch is None:
                 continue
-            if not await self._may() or not self._goes_on(call, batch, await self._exchange(batch)):
+            if not await self._turn.take() or not self._goes_on(call, batch, await self._exchange(batch)):
                 break
         return [self._outcome(delivery, call.failed) for delivery in deliveries]
 
-    def _goes_on(self, call: _Call, batch: _Batch, outcome: SinkOutcome) -> bool:
+    def _goes_on(self, call: _Call, batch: Batch, outcome: SinkOutcome) -> bool:
         """Notes what became of a batch; returns whether another may be tried after it."""
         asked = [member for member in batch.members if member.idempotency_key in call.asked]
         match outcome:
@@ -121,7 +96,7 @@ class BatchSink:
                 return True
             case NotTried():
                 return False
-            case Failed(error) if _divisible(error) and not self._doubted(batch):
+            case Failed(error) if divisible(error) and not self._doubted(batch):
                 if len(batch.members) > 1:
                     call.batches.extendleft(reversed(self._halves(asked)))
                     return True
@@ -149,7 +124,7 @@ class BatchSink:
 
     # ── what goes out together ───────────────────────────────────────────────────────────────────
 
-    def _batches(self, deliveries: Sequence[Delivery]) -> Iterator[_Batch]:
+    def _batches(self, deliveries: Sequence[Delivery]) -> Iterator[Batch]:
         """In order; one in doubt as it was, with members that were not asked for. Not those that arrived."""
         fresh: list[Delivery] = []
         begun: set[str] = set()
@@ -176,7 +151,7 @@ class BatchSink:
         found = self._arrived.get(delivery.idempotency_key)
         return found is not None and found[0] == delivery.payload
 
-    def _in_doubt(self, delivery: Delivery) -> _Batch | None:
+    def _in_doubt(self, delivery: Delivery) -> Batch | None:
         """The batch that may have brought it; not when it says something else by now: an edit, say."""
         batch = self._doubt.get(delivery.idempotency_key)
         if batch is None:
@@ -184,14 +159,14 @@ class BatchSink:
         own = next(one for one in batch.members if one.idempotency_key == delivery.idempotency_key)
         return batch if own.payload == delivery.payload else None
 
-    def _batch(self, members: Sequence[Delivery]) -> _Batch:
-        return _Batch(tuple(members), _together(members, self._route, self._batching.form))
+    def _batch(self, members: Sequence[Delivery]) -> Batch:
+        return together(members, self._route, self._batching.form)
 
-    def _halves(self, members: Sequence[Delivery]) -> list[_Batch]:
+    def _halves(self, members: Sequence[Delivery]) -> list[Batch]:
         middle = (len(members) + 1) // 2
         return [self._batch(half) for half in (members[:middle], members[middle:]) if half]
 
-    def _without(self, batch: _Batch, held: set[str]) -> _Batch | None:
+    def _without(self, batch: Batch, held: set[str]) -> Batch | None:
         """What may go: nothing behind one of its key that failed. A batch in doubt went before that one."""
         if not held or self._doubted(batch):
             return batch
@@ -202,7 +177,7 @@ class BatchSink:
 
     # ── one request ──────────────────────────────────────────────────────────────────────────────
 
-    async def _exchange(self, batch: _Batch) -> SinkOutcome:
+    async def _exchange(self, batch: Batch) -> SinkOutcome:
         """The outcome of a batch. Whoever gives up waiting for it leaves it in doubt."""
         before = self._doubted(batch)
         if before and self._looks_up:
@@ -225,19 +200,19 @@ class BatchSink:
             self._kept.refused(batch.whole.idempotency_key)
         return outcome
 
-    def _surely_not(self, batch: _Batch, outcome: SinkOutcome, *, before: bool) -> bool:
+    def _surely_not(self, batch: Batch, outcome: SinkOutcome, *, before: bool) -> bool:
         """Whether this attempt has not arrived, nor one before it. Behind a gateway's 502 to 504 it may have,
         and a 409 may mean that the one before is still at work there."""
-        if not isinstance(outcome, Failed) or _outage(outcome.error):
+        if not isinstance(outcome, Failed) or is_outage(outcome.error):
             return False
         if not before:
             return True
         if outcome.error.code == "http_409":
             self._busy[batch.whole.idempotency_key] += 1
             return self._busy[batch.whole.idempotency_key] >= _BUSY_TIMES
-        return _divisible(outcome.error)
+        return divisible(outcome.error)
 
-    def _settled(self, batch: _Batch, outcome: Accepted) -> Accepted:
+    def _settled(self, batch: Batch, outcome: Accepted) -> Accepted:
         self._certain(batch)
         self._kept.arrived(batch.whole.idempotency_key, len(batch.members))
         self._remember(
@@ -245,10 +220,10 @@ class BatchSink:
         )
         return outcome
 
-    def _doubted(self, batch: _Batch) -> bool:
+    def _doubted(self, batch: Batch) -> bool:
         return any(self._doubt.get(member.idempotency_key) is batch for member in batch.members)
 
-    def _certain(self, batch: _Batch) -> None:
+    def _certain(self, batch: Batch) -> None:
         self._busy.pop(batch.whole.idempotency_key, None)
         for member in batch.members:
             if self._doubt.get(member.idempotency_key) is batch:
@@ -260,59 +235,8 @@ class BatchSink:
         while len(known) > _REMEMBERED:
             del known[next(iter(known))]
 
-    async def _may(self) -> bool:
-        """Waits for the sink's limit, for a while."""
-        if self._share is None:
-            return True
-        try:
-            async with asyncio.timeout(_PATIENCE_S):
-                self._ours.clear()
-                while not self._share.room():
-                    await self._ours.wait()
-                    self._ours.clear()
-        except TimeoutError:
-            return False
-        self._share.took(1)
-        return True
-
-
-def _divisible(error: CrossplantError) -> bool:
-    """Whether one of the documents may be why: not for an outage, credentials, or a sink that wants time."""
-    if isinstance(error, TransientError):
-        return not error.outage and error.code != "http_429" and error.retry_after_s is None
-    return isinstance(error, PermanentError) and not isinstance(error, Unauthorized)
-
-
-def _outage(error: CrossplantError) -> bool:
-    return isinstance(error, TransientError) and error.outage
-
 
 def _unkept(error: CrossplantError) -> Failed:
     """Nothing goes out that could not be written down: the route waits for the disk."""
     text = f"the batch was not written down: {error.message}"
     return Failed(TransientError(text, code="storage", outage=True))
-
-
-def _together(members: Sequence[Delivery], route: str, form: Literal["array", "lines"]) -> Delivery:
-    """One delivery of them all, under a key of theirs. What they do not share it does not carry."""
-    first = members[0]
-    payloads = [member.payload for member in members]
-    digest = blake2b("\0".join(member.idempotency_key for member in members).encode(), digest_size=13)
-    shared = {
-        name: value if all(getattr(member.event, name) == value for member in members) else None
-        for name in ("traceparent", "correlationid")
-        for value in [getattr(first.event, name)]
-    }
-    if form == "lines":
-        payload, content_type = b"".join(each + b"\n" for each in payloads), "application/x-ndjson"
-    else:
-        payload, content_type = b"[" + b",".join(payloads) + b"]", first.content_type
-        if content_type.startswith(_CLOUDEVENTS):
-            content_type = content_type.replace("cloudevents+", "cloudevents-batch+", 1)
-    return structs.replace(
-        first,
-        event=structs.replace(first.event, **shared),
-        payload=payload,
-        content_type=content_type,
-        idempotency_key=f"{route}:batch-{digest.hexdigest()}",
-    )

@@ -12,7 +12,7 @@ import math
 import time
 from collections.abc import Callable
 
-__all__ = ["Bucket", "Limit", "Share"]
+__all__ = ["Bucket", "Limit", "Share", "Turn"]
 
 BURST_S = 0.1
 """What may be sent at once: a tenth of a second's worth, one at least."""
@@ -70,6 +70,31 @@ class Share:
     def leave(self) -> None:
         """Its route has ended."""
         self._limit.leave(self)
+
+
+class Turn:
+    """The wait of a sink that makes the requests of its route itself; without a share there is none."""
+
+    def __init__(self, share: Share | None, patience_s: float) -> None:
+        self._share, self._patience_s = share, patience_s
+        self._ours = asyncio.Event()
+        if share is not None:
+            share.wake = self._ours.set
+
+    async def take(self) -> bool:
+        """Takes room for one request as soon as there is some; False when there was none for so long."""
+        if self._share is None:
+            return True
+        try:
+            async with asyncio.timeout(self._patience_s):
+                self._ours.clear()
+                while not self._share.room():
+                    await self._ours.wait()
+                    self._ours.clear()
+        except TimeoutError:
+            return False
+        self._share.took(1)
+        return True
 
 
 class Limit:

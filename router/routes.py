@@ -21,7 +21,6 @@ from canonical.selection import Selection
 from config.mapping import Function
 from config.packages import PACKAGE
 from router.aggregating import Collected
-from router.batching import Batching
 from router.crosswalk import Crosswalk
 from router.enrichment import Bare, Enrichment, Known, Question, enriched
 from router.grouping import COMPLETED, Aggregation
@@ -31,6 +30,7 @@ from router.packages import factor
 from router.paths import replace_at
 from router.recoverability import Policy
 from router.splitting import Parts, Splitting, part_key, together
+from router.together import Batching
 
 __all__ = ["AGGREGATED", "ANSWERED", "TEST", "Codes", "Route", "idempotency_key"]
 

@@ -20,7 +20,7 @@ from canonical.ports import Accepted, Delivery, Outcome, RawMessage, SinkOutcome
 from canonical.spec import SinkTraits
 from deadletter import store as dead_letters
 from deadletter.entry import DeadLetter
-from router import aggregating, batches, crosswalk, lanes, sequences, splitting
+from router import aggregates, batches, crosswalk, lanes, sequences, splitting
 from router.dispatch import Dispatcher, Feed
 from router.engine import Engine
 from router.gathering import GatheringFeed
@@ -37,7 +37,7 @@ TABLES = (
     *crosswalk.TABLES,
     *sequences.TABLES,
     *splitting.TABLES,
-    *aggregating.TABLES,
+    *aggregates.TABLES,
     *batches.TABLES,
 )
 HOLD = "quality.hold.placed"

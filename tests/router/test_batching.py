@@ -16,11 +16,12 @@ from msgspec import json, structs
 from canonical.errors import CrossplantError, Invalid, Rejected, Stage, TransientError, Unauthorized
 from canonical.ports import Accepted, Delivery, Failed, NotTried, SinkOutcome, Transaction, Unknown
 from router.batches import TABLES
-from router.batching import Batching, BatchSink, fed
+from router.batching import BatchSink
 from router.engine import Engine
 from router.journal import StorageError
 from router.ratelimit import Limit
 from router.routes import Route
+from router.together import Batching, fed
 from tests.router.rig import Rig, order, route, running, until
 
 T = TypeVar("T")
