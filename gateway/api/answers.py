@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Annotated, Any, Final, TypeVar
 from urllib.parse import urlencode
@@ -26,6 +26,7 @@ __all__ = [
     "body_as",
     "from_cursor",
     "json",
+    "listed",
     "moment",
     "next_link",
     "page",
@@ -129,6 +130,15 @@ def _inlined(schema: Any, shapes: Mapping[str, Any]) -> Any:
 
 
 # ── pages ───────────────────────────────────────────────────────────────────────────────────────
+
+
+def listed(
+    request: Request, found: Sequence[T], limit: int, shown: Callable[[T], Any], cursor: Callable[[T], str]
+) -> Response:
+    """A page of the first ``limit`` of what was found; where there are more, the next begins after its last,
+    whose ``cursor`` stands in the answer."""
+    rows = found[:limit]
+    return page(request, [shown(row) for row in rows], cursor(rows[-1]) if len(found) > limit else None)
 
 
 def next_link(request: Request, cursor: str) -> str:

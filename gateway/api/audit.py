@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Query, Request
 from msgspec import structs
 from starlette.responses import Response
 
 from gateway import audit
-from gateway.api.answers import ERRORS, Cursor, Limit, json, moment, page, position_cursor
+from gateway.api.answers import ERRORS, Cursor, Limit, json, listed, moment, position_cursor
 from gateway.auth import ADMIN, Principal, forbidden, hub_of, require
 
 __all__ = ["api"]
@@ -40,9 +40,11 @@ async def entries(
         before=position_cursor(cursor),
         limit=limit + 1,
     )
-    more, found = len(found) > limit, found[:limit]
-    items = [structs.asdict(entry) | {"at": moment(entry.at)} for entry in found]
-    return page(request, items, str(found[-1].id) if more else None)
+    return listed(request, found, limit, _shown, lambda last: str(last.id))
+
+
+def _shown(entry: audit.Entry) -> dict[str, Any]:
+    return structs.asdict(entry) | {"at": moment(entry.at)}
 
 
 @api.get("/v1/audit/verify", summary="Whether the audit is whole")

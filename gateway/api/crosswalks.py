@@ -19,8 +19,8 @@ from gateway.api.answers import (
     Limit,
     body_as,
     json,
+    listed,
     moment,
-    page,
     position_cursor,
     request_body,
 )
@@ -123,8 +123,7 @@ async def crosswalks(
         rows = [row for row in rows if row.effective and row.covers(as_of.timestamp())]
     after = position_cursor(cursor) or 0
     found = [row for row in rows if row.id > after and sees_row(principal, row)]
-    following = str(found[limit - 1].id) if len(found) > limit else None
-    return page(request, [shown(row) for row in found[:limit]], following)
+    return listed(request, found, limit, shown, lambda last: str(last.id))
 
 
 @api.get("/v1/crosswalks/candidates", summary="What an unknown code may mean")

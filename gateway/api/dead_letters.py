@@ -17,7 +17,7 @@ from gateway.api.answers import (
     Limit,
     body_as,
     json,
-    page,
+    listed,
     position_cursor,
     readable,
     request_body,
@@ -108,8 +108,7 @@ async def dead_letters(
     if plant is not None and not principal.sees(plant):
         raise forbidden(f"the key is not for plant {plant!r}")
     found = await seen(hub_of(request), principal, filters, position_cursor(cursor), limit + 1)
-    more, found = len(found) > limit, found[:limit]
-    return page(request, [summary(letter) for letter in found], str(found[-1].id) if more else None)
+    return listed(request, found, limit, summary, lambda last: str(last.id))
 
 
 @api.get("/v1/dead-letters/{number}", summary="One dead letter with its original bytes")

@@ -17,8 +17,8 @@ from gateway.api.answers import (
     body_as,
     from_cursor,
     json,
+    listed,
     moment,
-    page,
     request_body,
 )
 from gateway.auth import OPERATE, READ, STEWARD, Principal, forbidden, hub_of, require
@@ -82,9 +82,7 @@ async def exceptions(
     found = await seen_tasks(
         hub, principal, filters, open_only=status == "open", after=after, limit=limit + 1
     )
-    more, found = len(found) > limit, found[:limit]
-    following = as_cursor(found[-1].priority, found[-1].due_at, found[-1].id) if more else None
-    return page(request, [_shown(task) for task in found], following)
+    return listed(request, found, limit, _shown, lambda last: as_cursor(last.priority, last.due_at, last.id))
 
 
 @api.get("/v1/exceptions/statistics", summary="How long exceptions take")

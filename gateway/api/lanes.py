@@ -19,6 +19,7 @@ from gateway.api.answers import (
     body_as,
     from_cursor,
     json,
+    listed,
     moment,
     page,
     position_cursor,
@@ -61,10 +62,11 @@ async def lanes(
         position, of, key = from_cursor(cursor, int, str, str)
         after = (position, of, key)
     found = await _seen(request, principal, route, after, limit + 1)
-    more, found = len(found) > limit, found[:limit]
-    last = found[-1].head if more else None
-    following = None if last is None else as_cursor(last.position, last.route, last.key)
-    return page(request, [_shown(lane) for lane in found], following)
+    return listed(request, found, limit, _shown, _cursor)
+
+
+def _cursor(lane: Lane) -> str:
+    return as_cursor(lane.head.position, lane.head.route, lane.head.key)
 
 
 async def _seen(

@@ -21,12 +21,13 @@ from gateway.api.answers import (
     Limit,
     body_as,
     json,
+    listed,
     moment,
-    page,
     position_cursor,
     request_body,
 )
-from gateway.auth import PUBLISH, Principal, forbidden, hub_of, require
+from gateway.api.begun import everywhere, seen_by_beginner
+from gateway.auth import PUBLISH, Principal, hub_of, require
 from gateway.problems import Problem
 from gateway.replay.store import Asked, Replay
 from router.crosswalk import Row
@@ -38,6 +39,7 @@ api = APIRouter(tags=["replays"], responses=ERRORS)
 Integrator = Annotated[Principal, Depends(require(PUBLISH))]
 Number = Annotated[int, Path(ge=1, lt=2**63)]
 _RATE: Final = 10.0
+_WHAT: Final = "replays"
 _COLUMNS: Final = ("position", "id", "source", "type", "plant", "kind", "field", "before", "after", "error")
 
 
@@ -98,10 +100,9 @@ async def replays(
     request: Request, principal: Integrator, limit: Limit = 100, cursor: Cursor = None
 ) -> Response:
     """For keys of all plants and domains, since a replay may span them."""
-    _everywhere(principal)
+    everywhere(principal, _WHAT)
     found = await hub_of(request).replays.page(before=position_cursor(cursor), limit=limit + 1)
-    more, found = len(found) > limit, found[:limit]
-    return page(request, [_shown(replay) for replay in found], str(found[-1].id) if more else None)
+    return listed(request, found, limit, _shown, lambda last: str(last.id))
 
 
 @api.get("/v1/replays/{number}", summary="How far a replay is, and what came of it")
@@ -121,8 +122,7 @@ async def failures(
     await _one(request, principal, number)
     after = position_cursor(cursor) or 0
     found = await hub_of(request).replays.failures(number, after=after, limit=limit + 1)
-    more, found = len(found) > limit, found[:limit]
-    return page(request, found, str(found[-1]["position"]) if more else None)
+    return listed(request, found, limit, lambda row: row, lambda last: str(last["position"]))
 
 
 @api.get(
@@ -163,16 +163,7 @@ async def resume(request: Request, principal: Integrator, number: Number) -> Res
 
 
 async def _one(request: Request, principal: Principal, number: int) -> Replay:
-    """Whoever began it sees it, and who has all plants and domains."""
-    found = await hub_of(request).replays.show(number)
-    if found.by != principal.name:
-        _everywhere(principal)
-    return found
-
-
-def _everywhere(principal: Principal) -> None:
-    if not principal.everywhere:
-        raise forbidden("replays of others are for keys of all plants and domains")
+    return seen_by_beginner(principal, await hub_of(request).replays.show(number), _WHAT)
 
 
 def _invalid(pointer: str, detail: str) -> Problem:

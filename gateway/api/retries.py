@@ -15,18 +15,19 @@ from gateway.api.answers import (
     Limit,
     body_as,
     json,
+    listed,
     moment,
-    page,
     position_cursor,
     request_body,
 )
+from gateway.api.begun import everywhere, seen_by_beginner
 from gateway.api.dead_letters import Chosen, chosen_filters
 from gateway.api.letters import full_type, plants_of, seen_by
 from gateway.api.reasons import Because, because, checked
-from gateway.auth import OPERATE, READ, Principal, forbidden, hub_of, require
+from gateway.auth import OPERATE, READ, Principal, hub_of, require
 from gateway.problems import Problem
 
-__all__ = ["api"]
+__all__ = ["RETRIES", "api"]
 
 api = APIRouter(tags=["dead letters"], responses=ERRORS)
 
@@ -35,6 +36,7 @@ Operator = Annotated[Principal, Depends(require(OPERATE))]
 Number = Annotated[int, Path(ge=1, lt=2**63)]
 _Text = Annotated[str | None, Query(max_length=1024)]
 _RATE: Final = 10.0
+RETRIES: Final = "retries"
 
 
 class Begin(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -77,10 +79,9 @@ async def groups(
 @api.get("/v1/dead-letters/retries", summary="Retries of many, newest first")
 async def retries(request: Request, principal: Reader, limit: Limit = 100, cursor: Cursor = None) -> Response:
     """For keys of all plants and domains, since a retry may span them."""
-    _everywhere(principal)
+    everywhere(principal, RETRIES)
     found = await hub_of(request).retries.page(before=position_cursor(cursor), limit=limit + 1)
-    more, found = len(found) > limit, found[:limit]
-    return page(request, [_shown(progress) for progress in found], str(found[-1].id) if more else None)
+    return listed(request, found, limit, _shown, lambda last: str(last.id))
 
 
 @api.post(
@@ -141,16 +142,7 @@ async def resume(request: Request, principal: Operator, number: Number) -> Respo
 
 
 async def _one(request: Request, principal: Principal, number: int) -> Progress:
-    """Whoever began it sees it, and who has all plants and domains."""
-    progress = await hub_of(request).retries.show(number)
-    if progress.by != principal.name:
-        _everywhere(principal)
-    return progress
-
-
-def _everywhere(principal: Principal) -> None:
-    if not principal.everywhere:
-        raise forbidden("retries of others are for keys of all plants and domains")
+    return seen_by_beginner(principal, await hub_of(request).retries.show(number), RETRIES)
 
 
 def _shown(progress: Progress) -> dict[str, Any]:

@@ -9,9 +9,11 @@ from starlette.responses import RedirectResponse, Response
 
 from deadletter.bulk import MOST_PER_S, Progress
 from deadletter.service import NotPossible
+from gateway.api.begun import seen_by_beginner
 from gateway.api.letters import one as letter_of
 from gateway.api.letters import plants_of, seen_by
-from gateway.auth import OPERATE, forbidden
+from gateway.api.retries import RETRIES
+from gateway.auth import OPERATE
 from gateway.console.guard import room
 from gateway.console.letters import groups
 from gateway.console.pages import page
@@ -143,8 +145,4 @@ async def resume(visitor: Acting, number: Number) -> Response:
 
 
 async def _one(visitor: Visitor, number: int) -> Progress:
-    """Whoever began it sees it, and who has all plants and domains."""
-    progress = await visitor.hub.retries.show(number)
-    if progress.by != visitor.principal.name and not visitor.principal.everywhere:
-        raise forbidden("retries of others are for keys of all plants and domains")
-    return progress
+    return seen_by_beginner(visitor.principal, await visitor.hub.retries.show(number), RETRIES)
