@@ -119,10 +119,12 @@ class Routing:
                 asks = traits.lookup and getattr(deployment.adapters[route.to].options, "looks_up", True)
                 sink = BatchSink(sink, name, route.batch, self._journal, looks_up=asks, share=share)
                 traits, share = fed(route.batch), None
-            self.run(route, self._enriching(route, sink), traits, after=cursors[name], share=share)
+            if route.enrich:
+                sink, share = self._enriching(route, sink, share), None
+            self.run(route, sink, traits, after=cursors[name], share=share)
 
-    def _enriching(self, route: Route, sink: Sink) -> Sink:
-        return EnrichSink(sink, route, self._models, self._crosswalk) if route.enrich else sink
+    def _enriching(self, route: Route, sink: Sink, share: Share | None = None) -> Sink:
+        return EnrichSink(sink, route, self._models, self._crosswalk, share)
 
     def _collecting(self, route: Route, sink: Sink, traits: SinkTraits, share: Share | None) -> AggregateSink:
         assert route.aggregate is not None
@@ -144,7 +146,9 @@ class Routing:
     def _shadow(self, route: Route, *, after: int) -> None:
         """Runs it with a sink that writes down, and nobody who counts."""
         shadow = shadowed(route)
-        sink = self._enriching(shadow, ShadowSink(route.name, self._journal, self._clock))
+        sink: Sink = ShadowSink(route.name, self._journal, self._clock)
+        if route.enrich:
+            sink = self._enriching(shadow, sink)
         self.run(shadow, sink, SHADOW_TRAITS, after=after, observer=SilentObserver())
 
     def _share(self, deployment: Deployment, route: str) -> Share | None:
@@ -240,7 +244,7 @@ class Routing:
         sink, traits = self._outlets[name]
         if traits is SHADOW_TRAITS:
             raise Gone(f"route {name!r} is a shadow: it delivers nothing")
-        limit = self._limits.get(engine.route.to)
+        limit = None if engine.route.enrich else self._limits.get(engine.route.to)  # that sink asks by itself
         share = None if limit is None else limit.share(max(_PRIORITIES.values()))
         return Outlet(engine.route, sink, traits, share)
 

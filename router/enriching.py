@@ -2,11 +2,13 @@
 
 All records of a call are read at once. What is missing, or cannot be mapped, is that delivery's outcome, so
 that it is retried, parked or buried like any other, in order per key, and read anew with each attempt. When
-the read models cannot be asked, nothing is sent, and the route waits for them.
+the read models cannot be asked, nothing is sent, and the route waits for them. What only waits is not counted
+by the target's limit, which so is left to what can be sent.
 """
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from typing import cast
 
@@ -14,20 +16,32 @@ from canonical.errors import CrossplantError, TransientError
 from canonical.ports import Accepted, Delivery, Failed, Lookup, NotTried, Sink, SinkOutcome, Unknown
 from router.crosswalk import Crosswalk
 from router.enrichment import Bare, Known, Question, ReadModels
+from router.ratelimit import Share
 from router.routes import Route
 
 __all__ = ["EnrichSink"]
 
+_ROUNDS_S = 20.0
+"""After so long at a limit a call sends no more, and the rest comes with the next one."""
+_PATIENCE_S = 30.0
 _SILENT = Unknown(TransientError("the sink did not say what became of it", code="no_outcome"))
 
 
 class EnrichSink:
-    """A sink over another for one route, outside of all its others."""
+    """A sink over another for one route, outside of all its others. ``share``: its part in a limit."""
 
     def __init__(
-        self, sink: Sink, route: Route, models: ReadModels, crosswalk: Callable[[], Crosswalk]
+        self,
+        sink: Sink,
+        route: Route,
+        models: ReadModels,
+        crosswalk: Callable[[], Crosswalk],
+        share: Share | None = None,
     ) -> None:
         self._sink, self._route, self._models, self._crosswalk = sink, route, models, crosswalk
+        self._share, self._turn, self._ours = share, asyncio.Lock(), asyncio.Event()
+        if share is not None:
+            share.wake = self._ours.set
 
     async def open(self) -> None:
         """Nothing: who built the sink opens it."""
@@ -52,10 +66,35 @@ class EnrichSink:
             else:
                 outcomes[at] = made
                 held.add(each.key)
-        sent = await self._sink.send([made for _, made in ready]) if ready else []
-        for number, (at, _) in enumerate(ready):
-            outcomes[at] = sent[number] if number < len(sent) else _SILENT
-        return [outcomes[at] for at in range(len(deliveries))]
+        await self._send(ready, outcomes)
+        return [outcomes.get(at, NotTried()) for at in range(len(deliveries))]
+
+    async def _send(self, ready: Sequence[tuple[int, Delivery]], outcomes: dict[int, SinkOutcome]) -> None:
+        """As many at once as the limit allows, up to the first that does not arrive."""
+        until = asyncio.get_running_loop().time() + _ROUNDS_S
+        while ready and (room := await self._granted(len(ready))):
+            now, ready = ready[:room], ready[room:]
+            sent = await self._sink.send([made for _, made in now])
+            for number, (at, _) in enumerate(now):
+                outcomes[at] = sent[number] if number < len(sent) else _SILENT
+            stopped = any(not isinstance(outcomes[at], Accepted) for at, _ in now)
+            if stopped or asyncio.get_running_loop().time() > until:
+                return
+
+    async def _granted(self, most: int) -> int:
+        """How many may go out now; waits for the first, for a while."""
+        if self._share is None:
+            return most
+        try:
+            async with asyncio.timeout(_PATIENCE_S), self._turn:
+                self._ours.clear()
+                while not (room := min(self._share.room(), most)):
+                    await self._ours.wait()
+                    self._ours.clear()
+                self._share.took(room)
+        except TimeoutError:
+            return 0
+        return room
 
     async def lookup(self, delivery: Delivery) -> Accepted | Failed | None:
         """Asks the sink for what would be sent now; Failed when that cannot be made."""

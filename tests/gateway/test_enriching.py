@@ -461,3 +461,24 @@ def test_the_check_of_a_configuration_knows_what_can_be_enriched_from() -> None:
     assert "inventory/balances" not in services()  # a balance has no key of one part
     with pytest.raises(ValueError, match="no service 'materials' to enrich from"):
         deployment(**sections(enrich={"order": {"from": "materials", "key": "data.order"}}))
+
+
+async def test_at_a_limit_the_route_and_a_replay_of_it_deliver_everything(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    install(monkeypatch)
+    limited = sections()
+    limited["adapters"]["erp"]["rate"] = "100/s"
+    async with opened(tmp_path / "data", **limited) as gate:
+        await gate.record(created(1), *(started(2 + n, f"O-{n % 2 + 1}") for n in range(10)))
+        await waiting(gate, 5)
+        await eventually(lambda: len(Ledger.got) == 5)
+        await gate.record(created(20, "O-2"))
+        await eventually(lambda: len(Ledger.got) == 10)
+        await waiting(gate, 0)
+        client = await gate.client("integrator")
+        body = {"route": "steps", "since": "2020-01-01T00:00:00Z", "rate": 1000}
+        begun = await client.post("/v1/replays", json=body)
+        assert begun.status_code == 202, begun.text
+        await eventually(lambda: len(Ledger.got) == 20)
+        assert len({key for key, _ in Ledger.got}) == 10

@@ -26,11 +26,12 @@ from router.crosswalk import Crosswalk
 from router.engine import Engine
 from router.enriching import EnrichSink
 from router.enrichment import Bare, Enrichment, Known, NotKnown, Question, Reads, reads
+from router.ratelimit import Limit
 from router.recoverability import Policy
 from router.routes import Route
 from router.shadow import FAILURE, SHADOW_TRAITS, ShadowSink, shadowed
 from router.splitting import Parts, SplitSink, Splitting
-from tests.router.rig import TABLES, Behaviour, Rig, ScriptedSink, order, route, running, until
+from tests.router.rig import TABLES, Behaviour, Rig, ScriptedSink, number_of, order, route, running, until
 from tests.waiting import eventually
 
 KEYED, ORDERED = SinkTraits(concurrency=4, lookup=True), SinkTraits(ordered=True, max_batch=7)
@@ -377,6 +378,45 @@ async def test_behind_one_that_fails_nothing_of_its_key_goes_out_in_the_same_cal
     assert second == Accepted("ok")
     assert type(third).__name__ == "NotTried"
     assert sink.numbers == [2]
+
+
+async def test_what_only_waits_leaves_the_limit_to_what_can_be_sent() -> None:
+    compiled, sink, models = enriching(), Target(), Models(o2=record(item="B"))
+    share = Limit(1.0, clock=lambda: 0.0).share()
+    over = EnrichSink(sink, compiled, models, Crosswalk, share)
+    given = [bare(compiled, 1, "o1"), bare(compiled, 2, "o2"), bare(compiled, 3, "o3")]
+    assert share.room() == 1
+    outcomes = await over.send(given)
+    assert [type(outcome).__name__ for outcome in outcomes] == ["Failed", "Accepted", "Failed"]
+    assert share.room() == 0
+    assert sink.numbers == [2]
+
+
+async def test_at_a_limit_all_go_out_in_order_up_to_the_first_that_fails() -> None:
+    def behave(delivery: Delivery) -> SinkOutcome:
+        wrong = json.decode(delivery.payload)["n"] == 3
+        return Failed(Rejected("no such item")) if wrong else Accepted("ok")
+
+    compiled, sink, models = enriching(), Target(behave), Models(o1=record(item="A"))
+    over = EnrichSink(sink, compiled, models, Crosswalk, Limit(10.0).share())  # one at once
+    outcomes = await over.send([bare(compiled, n, "o1") for n in range(8)])
+    told = [type(outcome).__name__ for outcome in outcomes]
+    assert told == [*["Accepted"] * 3, "Failed", *["NotTried"] * 4]
+    assert [number_of(one) for one in sink.calls] == [0, 1, 2, 3]
+
+
+async def test_a_route_at_a_limit_delivers_everything(tmp_path: Path) -> None:
+    compiled, sink, models = enriching(), Target(), Models(o0=record(item="A"), o1=record(item="B"))
+    async with running(tmp_path) as rig:
+        share = Limit(200.0).share()
+        over = EnrichSink(sink, compiled, models, lambda: rig.crosswalk, share)
+        engine = await rig.start(compiled, over, KEYED)
+        await rig.append(*(order(n, f"o{n % 3}") for n in range(30)))
+        await until(lambda: engine.status.cursor >= 30)
+        assert sorted(items(sink)) == [(n, "AB"[n % 3]) for n in range(30) if n % 3 < 2]
+        models.known["o2"] = record(item="C")
+        await until(rig.clear)
+    assert [n for n, item in items(sink) if item == "C"] == list(range(2, 30, 3))
 
 
 async def test_a_split_route_goes_on_with_the_part_that_failed(tmp_path: Path) -> None:
