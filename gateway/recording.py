@@ -15,6 +15,7 @@ from gateway.cases import Bench
 from gateway.comparing import Text
 from gateway.masking import masked_attributes, masked_body
 from gateway.trial import Made
+from router.enrichment import NotKnown
 
 if TYPE_CHECKING:
     from gateway.commands.client import Client
@@ -23,6 +24,10 @@ __all__ = ["record"]
 
 _LETTER: Final = "dead-letter/"
 _NAMES: Final = re.compile(r"[^a-z0-9]+")
+_LACKS: Final = """\
+# A route enriches from what this case does not know: write the records below `knows`, beside `send`, and
+# expect the route's delivery in the place of `not_known`.
+"""
 _ENDINGS: Final = (
     (("UNA", "UNB", "ISA"), ".edi"),
     (("{", "["), ".json"),
@@ -67,7 +72,8 @@ async def record(client: Client, which: str, bench: Bench, folder: Path) -> tupl
     if refused:
         expect["refused"] = [one.code for one in refused]
     case = {"name": name, "send": sent, "expect": expect}
-    return path, yaml.safe_dump({"tests": [case]}, sort_keys=False, allow_unicode=True, width=100)
+    text = yaml.safe_dump({"tests": [case]}, sort_keys=False, allow_unicode=True, width=100)
+    return path, (_LACKS if any(one.code == NotKnown.code for one in refused) else "") + text
 
 
 def _event(event: Event) -> dict[str, Any]:

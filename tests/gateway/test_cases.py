@@ -308,6 +308,56 @@ def test_results_without_cases_are_a_document_all_the_same() -> None:
     assert ElementTree.fromstring(junit([], "hub"))[0].get("tests") == "0"
 
 
+# ── enrichment ──────────────────────────────────────────────────────────────────────────────────
+
+ENRICHED = {
+    "on": ["production.order.completed"],
+    "enrich": {
+        "order": {"from": "production-orders", "key": "data.order"},
+        "sold": {"from": "sales-orders", "key": "data.order", "missing": "omit"},
+    },
+    "to": "erp",
+}
+FIELDS = {"item": "enrich.order.item", "customer": "enrich.?sold.?customer.orValue('stock')"}
+
+
+async def enriched(folder: Path, made: Any, knows: dict[str, Any], expect: dict[str, Any]) -> list[str]:
+    """What is wrong with a case that knows this, on a route that maps so."""
+    one = {**case(expect), "knows": knows}
+    routes = {"enriched": {**ENRICHED, "map": made}}
+    deployment = load(deployed(folder, one, routes=routes, python=[str(folder)]))
+    return (await Bench(deployment).judge(deployment.tests[0])).faults
+
+
+def delivered(**contains: str) -> dict[str, Any]:
+    return {"deliveries": [{"route": "enriched", "contains": contains}]}
+
+
+async def test_a_case_says_what_the_read_models_know(folder: Path) -> None:
+    order = {"production-orders": {"4711": {"item": "PUMP-1", "plant": "aachen"}}}
+    assert await enriched(folder, FIELDS, order, delivered(item="PUMP-1", customer="stock")) == []
+    both = {**order, "sales-orders": {"4711": {"customer": "C-1"}}}
+    assert await enriched(folder, FIELDS, both, delivered(customer="C-1")) == []
+    waits = {"deliveries": [], "refused": ["not_known"]}
+    for known in (
+        {},
+        {"production-orders": {"4712": {"item": "PUMP-1"}}},
+        {"production-orders": {"4711": {"item": "PUMP-1", "plant": "brno"}}},
+        {"production-orders": {"4711": {"status": "created", "item": None}}},
+    ):
+        assert await enriched(folder, FIELDS, known, waits) == [], known
+
+
+async def test_a_function_is_given_what_it_asks_for(folder: Path) -> None:
+    (folder / "enriched_by_cases.py").write_text(
+        "def made(data, enrich):\n"
+        "    return {'item': enrich['order']['item'], 'sold': 'sold' in enrich, 'good': data['good']}\n"
+    )
+    known = {"production-orders": {"4711": {"item": "PUMP-1"}}}
+    expect = {"deliveries": [{"route": "enriched", "contains": {"item": "PUMP-1", "sold": False}}]}
+    assert await enriched(folder, "enriched_by_cases.made", known, expect) == []
+
+
 # ── recording ───────────────────────────────────────────────────────────────────────────────────
 
 
@@ -347,6 +397,11 @@ def test_a_real_message_becomes_a_case_that_passes(folder: Path, running: Runnin
         recorded = yaml.safe_load(done.out)["tests"][0]
         again = crossplant("test", "--config", deployed(folder, recorded))
         assert again.code == 0, again.out
+    deployed(folder, routes={"enriched": {**ENRICHED, "map": FIELDS}})
+    (folder / "cases" / f"mes-{position}.json").unlink()
+    lacking = running.cli("test", "--config", folder / "hub.yaml", "--record", position)
+    assert "write the records below `knows`" in lacking.out, lacking.err
+    assert yaml.safe_load(lacking.out)["tests"][0]["expect"]["refused"] == ["not_known"]
     twice = running.cli("test", "--config", folder / "hub.yaml", "--record", position)
     assert twice.code == 2
     assert "there already" in twice.err
