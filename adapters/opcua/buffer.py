@@ -28,33 +28,35 @@ class Buffer:
     def __init__(self, size: int) -> None:
         self._size = size
         self._waiting: deque[Arrival] = deque()
-        self._changed = asyncio.Condition()
+        self._room, self._filled = asyncio.Event(), asyncio.Event()
         self._closed = False
         self._failure: BaseException | None = None
 
     async def put(self, arrival: Arrival) -> None:
         """Returns when there was room; at once, and in vain, when it is closed."""
-        async with self._changed:
-            await self._changed.wait_for(lambda: self._closed or len(self._waiting) < self._size)
-            self._waiting.append(arrival)
-            self._changed.notify_all()
+        while len(self._waiting) >= self._size and not self._closed:
+            self._room.clear()
+            await self._room.wait()
+        self._waiting.append(arrival)
+        self._filled.set()
 
     async def take(self) -> list[Arrival]:
         """All that waits, at least one; empty when it was closed. Raises what it failed with."""
-        async with self._changed:
-            await self._changed.wait_for(lambda: self._closed or bool(self._waiting))
-            if self._failure is not None:
-                raise self._failure
-            if self._closed:
-                return []
-            taken = list(self._waiting)
-            self._waiting.clear()
-            self._changed.notify_all()
-            return taken
+        while not self._waiting and not self._closed:
+            self._filled.clear()
+            await self._filled.wait()
+        if self._failure is not None:
+            raise self._failure
+        if self._closed:
+            return []
+        taken = list(self._waiting)
+        self._waiting.clear()
+        self._room.set()
+        return taken
 
     async def close(self, failure: BaseException | None = None) -> None:
         """Ends it; what nobody took is dropped, and was not acknowledged. Safe to call twice."""
-        async with self._changed:
-            self._closed = True
-            self._failure = self._failure or failure
-            self._changed.notify_all()
+        self._closed = True
+        self._failure = self._failure or failure
+        self._room.set()
+        self._filled.set()
