@@ -56,6 +56,8 @@ class Answer(asyncio.Future[bytes]):
 class OwnSocket(UASocketProtocol):
     """The library's protocol, with the short way in and out."""
 
+    _token: tuple[ua.NodeId | None, bytes] = None, b""
+
     def data_received(self, data: bytes) -> None:
         """Hands on every message that is complete; the rest waits for more."""
         if self.receive_buffer:
@@ -126,11 +128,12 @@ class OwnSocket(UASocketProtocol):
 
     def _asking(self, acknowledgements: Sequence[Acknowledgement]) -> bytes:
         """The body of a PublishRequest."""
-        token = nodeid_to_binary(self.authentication_token)
+        if self._token[0] is not self.authentication_token:
+            self._token = self.authentication_token, nodeid_to_binary(self.authentication_token)
         ticks = _UNIX + time.time_ns() // 100
         header = _request.pack(ticks, self._request_handle, 0, -1, 0)
         told = b"".join([_pair.pack(*acknowledgement) for acknowledgement in acknowledgements])
-        return _PUBLISH + token + header + struct.pack("<i", len(acknowledgements)) + told
+        return _PUBLISH + self._token[1] + header + struct.pack("<i", len(acknowledgements)) + told
 
     def _sealed(self, body: bytes, request: int) -> bytes:
         """The message with this body, as the channel wants it: padded, signed, encrypted."""

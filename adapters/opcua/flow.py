@@ -14,14 +14,10 @@ from typing import Final, Protocol
 
 from asyncua import ua
 
+from adapters.opcua.builtin import WireError
 from adapters.opcua.channel import Acknowledgement, dismiss
 from adapters.opcua.faults import Ended, status_name
-from adapters.opcua.notification import (
-    Publication,
-    WireError,
-    read_publish_response,
-    read_republish_response,
-)
+from adapters.opcua.notification import Publication, read_publish_response, read_republish_response
 
 __all__ = ["Flow", "Publisher", "following"]
 

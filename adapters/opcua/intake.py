@@ -12,10 +12,12 @@ from typing import Literal
 from msgspec.structs import replace
 
 from adapters.opcua.buffer import Arrival, Buffer
-from adapters.opcua.builtin import instant
+from adapters.opcua.builtin import WireError, instant
+from adapters.opcua.columns import Columns, read_columns
 from adapters.opcua.config import OpcuaConfig
 from adapters.opcua.durable import Durable, encode_durable
-from adapters.opcua.notification import Columns, Publication, WireError, read_columns
+from adapters.opcua.latest import Latest
+from adapters.opcua.notification import Publication
 from adapters.opcua.quality import overflowed, quality
 from adapters.opcua.reading import (
     CONTENT_TYPE,
@@ -48,7 +50,7 @@ class Intake:
         self._everywhere = sorted(
             {settings.equipment} if settings.equipment else {e for _, _, e in self._labels}
         )
-        self._last_ticks: dict[int, int] = {}
+        self._latest = Latest()
         self._refused: dict[int, int] = {}
         self._announced: Status | None = None
         self._units: Mapping[int, str] = {}
@@ -143,7 +145,7 @@ class Intake:
         seen = set(columns.statuses)
         if any(map(overflowed, seen)):
             await self._overflowed(columns, now)
-        self._last_ticks.update(zip(columns.handles, columns.source_ticks, strict=True))
+        self._latest.add(columns.handles, columns.source_ticks)
         if columns.handles and max(columns.handles) >= len(self._labels):
             columns = columns.below(len(self._labels))
         if columns.handles:
@@ -197,7 +199,7 @@ class Intake:
     async def _overflowed(self, columns: Columns, now: datetime) -> None:
         """Writes down, per equipment, between which values the server's full queue lost others."""
         found: dict[str, list[tuple[str, str, str]]] = {}
-        last_ticks = dict(self._last_ticks)
+        last_ticks = self._latest.ticks()
         for handle, status, ticks in zip(
             columns.handles, columns.statuses, columns.source_ticks, strict=True
         ):

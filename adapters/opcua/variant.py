@@ -1,6 +1,6 @@
 """OPC UA's binary encoding of values, read into JSON values.
 
-Source: OPC 10000-6, 5.2.2. Scalars of the common types are read by ``notification`` itself, which
+Source: OPC 10000-6, 5.2.2. Scalars of the common types are read by ``columns`` itself, which
 calls this module for all others.
 """
 

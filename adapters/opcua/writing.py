@@ -7,7 +7,7 @@ from typing import Any, Final
 
 import msgspec
 
-from adapters.opcua.notification import Columns
+from adapters.opcua.columns import Columns
 from adapters.opcua.reading import Item
 
 __all__ = ["Items", "write_table"]

@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from adapters.opcua.builtin import FORMS, TYPES, finite, instant, instants
-from adapters.opcua.notification import Change, Columns, read_changes, read_columns
+from adapters.opcua.columns import Change, Columns, read_changes, read_columns
+from adapters.opcua.latest import Latest
 from adapters.opcua.reading import Item, Notification, Reading, Table, decode_body, encode_body
 from adapters.opcua.writing import Items, write_table
 
@@ -76,6 +77,27 @@ def test_items_are_read_in_order_whatever_stands_beside_them(
     assert read_changes(data) == [change for _, change in found] * times
 
 
+@given(
+    st.lists(
+        st.tuples(st.integers(0, 2**32 - 1), st.floats(allow_nan=False), st.integers(0, 2**63 - 1)),
+        min_size=1,
+        max_size=60,
+    ),
+    st.sampled_from([0x0D, 0x3D, 0x0F, 0x01, 0x05]),
+)
+def test_many_items_that_look_alike_are_read_together(items: list[tuple[int, float, int]], mask: int) -> None:
+    expected, encoded = [], []
+    for handle, value, ticks in items:
+        parts = [(2, "I", 0x480), (4, "q", ticks), (16, "H", 7), (8, "q", NOON), (32, "H", 9)]
+        more = b"".join(struct.pack(f"<{form}", part) for bit, form, part in parts if mask & bit)
+        encoded.append(struct.pack("<IBBd", handle, mask, 11, value) + more)
+        said = 0x480 * bool(mask & 2), ticks * bool(mask & 4), NOON * bool(mask & 8)
+        expected.append((handle, finite(value), "Double", *said))
+    for times in (1, 30):
+        columns = read_columns([notification(encoded * times)])
+        assert list(zip(*columns, strict=True)) == expected * times
+
+
 def test_more_items_than_are_looked_at_together_are_read() -> None:
     item = struct.pack("<IBBdqHqH", 1, 0x3D, 11, 1.5, NOON, 7, NOON, 9)
     assert read_changes(notification([item] * 5000)) == [Change(1, 1.5, "Double", 0, NOON, NOON)] * 5000
@@ -139,3 +161,18 @@ def test_many_times_are_told_as_each_of_them(ticks: list[int]) -> None:
 def test_items_of_unknown_handles_are_left_out() -> None:
     columns = Columns([1, 9, 0], [1.5, 2.5, 3.5], ["Double"] * 3, [0] * 3, [NOON] * 3, [0] * 3)
     assert columns.below(2) == Columns([1, 0], [1.5, 3.5], ["Double"] * 2, [0] * 2, [NOON] * 2, [0] * 2)
+
+
+PARTS = st.lists(st.sampled_from([[0, 1], [0, 1, 1], [2], [1, 0]]), max_size=80)
+
+
+@given(PARTS, st.sets(st.integers(0, 80)))
+def test_the_last_time_of_each_item_is_known(messages: list[list[int]], asked: set[int]) -> None:
+    latest, expected = Latest(), dict[int, int]()
+    for number, handles in enumerate(messages):
+        ticks = [NOON + number * 10 + place for place in range(len(handles))]
+        latest.add(handles, ticks)
+        expected.update(zip(handles, ticks, strict=True))
+        if number in asked:
+            assert latest.ticks() == expected
+    assert latest.ticks() == expected

@@ -13,14 +13,9 @@ from asyncua.ua.ua_binary import struct_to_binary
 from hypothesis import given
 from hypothesis import strategies as st
 
-from adapters.opcua.builtin import instant
-from adapters.opcua.notification import (
-    Change,
-    WireError,
-    read_changes,
-    read_publish_response,
-    read_republish_response,
-)
+from adapters.opcua.builtin import WireError, instant
+from adapters.opcua.columns import Change, read_changes
+from adapters.opcua.notification import read_publish_response, read_republish_response
 from adapters.opcua.variant import Cursor
 
 ua: Any = library  # its types are stricter than what it takes
@@ -138,6 +133,16 @@ def test_a_publish_response_gives_its_parts() -> None:
     found = read_publish_response(response(data, ended))
     assert (found.subscription_id, found.sequence, found.ended, found.keep_alive) == (5, 7, 0x800A0000, False)
     assert [change.handle for part in found.data for change in read_changes(part)] == [3]
+
+
+RESPONSE = response(ua.DataChangeNotification(MonitoredItems=[]))
+
+
+@given(st.integers(min_value=0, max_value=len(RESPONSE) - 9))  # the last eight bytes are results
+def test_a_response_that_is_cut_off_is_refused(size: int) -> None:
+    assert read_publish_response(RESPONSE[: size + len(RESPONSE)]).data == [b"\0" * 8]
+    with pytest.raises(WireError):
+        read_publish_response(RESPONSE[:size])
 
 
 def test_a_keep_alive_has_no_parts() -> None:
