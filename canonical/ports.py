@@ -139,7 +139,6 @@ class Decoder(Protocol):
         ...
 
 
-@runtime_checkable
 class BulkDecoder(Decoder, Protocol):
     """A decoder that keeps no state and reads many alike messages for less than each of them."""
 

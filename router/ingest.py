@@ -241,10 +241,11 @@ class Ingest:
 
     def _alike(self, intake: Intake, raws: Sequence[RawMessage]) -> list[Message] | None:
         """The messages with the one event of each, where the decoder can say at once that there is one."""
-        if len(raws) < _MANY or not isinstance(intake.decoder, BulkDecoder):
+        decode_all = _bulk_of(intake.decoder)
+        if len(raws) < _MANY or decode_all is None:
             return None
         try:
-            events = intake.decoder.decode_all(raws)
+            events = decode_all(raws)
         except Exception as error:  # noqa: BLE001 - each is asked for, and the fault is told where it lies
             self._log.error("decoder_raised", adapter=intake.name, error=repr(error))
             return None
@@ -374,6 +375,12 @@ def _decode_of(
 ) -> Callable[[bytes | None, RawMessage], tuple[bytes | None, Iterable[Event | Invalid | InterchangeEntry]]]:
     entries: Any = getattr(decoder, "decode_entries", None)
     return entries or decoder.decode
+
+
+def _bulk_of(
+    decoder: Decoder | BulkDecoder,
+) -> Callable[[Sequence[RawMessage]], list[Event] | None] | None:
+    return getattr(decoder, "decode_all", None)
 
 
 def _completed(intake: Intake, raw: RawMessage, event: Event) -> Event:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,8 @@ from canonical.expression import Values, compile_expression
 from canonical.ports import Accepted, Delivery, Recorded, SinkOutcome
 from canonical.spec import SinkTraits
 from router.audience import Audience
+from router.crosswalk import Crosswalk
+from router.making import Made
 from router.routes import Route
 from tests.router.rig import ITEMS, SOURCE, Rig, ScriptedSink, order, route, running, until
 
@@ -72,14 +75,13 @@ async def test_events_are_handed_to_those_who_select_them_without_asking_the_oth
 
 async def _start(rig: Rig, compiled: Any, sink: ScriptedSink, asked: list[str]) -> None:
     engine = await rig.start(compiled, sink, ORDERED)
-    shortcut = compiled.when.shortcut
-    assert shortcut is not None
+    make = engine._maker.make
 
-    def counted(values: Any) -> Any:
-        asked.append(compiled.name)
-        return shortcut(values)
+    def counted(recorded: Sequence[Recorded], crosswalk: Crosswalk) -> Made:
+        asked.extend(compiled.name for _ in recorded)
+        return make(recorded, crosswalk)
 
-    engine._maker._when = counted
+    engine._maker.make = counted  # type: ignore[method-assign]
 
 
 async def test_a_route_that_nothing_is_for_has_passed_all_the_same(tmp_path: Path) -> None:
