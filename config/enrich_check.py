@@ -5,14 +5,23 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 
+from canonical import catalogue
 from canonical.catalogue import EventType
-from config.document import Node, Path
-from config.enrichment import Record, Records, services
+from canonical.expression import (
+    ENRICHED_PART_VARIABLES,
+    ENRICHED_VARIABLES,
+    ExpressionError,
+    compile_expression,
+)
+from config.adapter import Codes
+from config.document import Node, Path, spell
+from config.enrichment import Record, Records, code_domain, services
 from config.expression_check import expression_findings
 from config.findings import Finding
+from config.route import Route
 from config.view import View, path_text
 
-__all__ = ["enrich_findings", "records_of"]
+__all__ = ["coded_findings", "enrich_findings", "records_of"]
 
 
 def records_of(view: View, path: Path) -> Records | None:
@@ -42,6 +51,36 @@ def enrich_findings(view: View, path: Path, types: Sequence[EventType]) -> Itera
             yield view.place(*path, "enrich", label).finding(
                 f"{name}.enrich.{label}: neither map nor to reads enrich.{label}", warning=True
             )
+
+
+def coded_findings(view: View, name: str, route: Route, types: Sequence[EventType]) -> Iterator[Finding]:
+    """Warnings for canonical codes of a record among those that the route translates for its target."""
+    path: Path = ("routes", name)
+    records, node = records_of(view, path), view.root.find(*path, "map")
+    if route.codes is None or records is None or node is None or not isinstance(node.value, dict):
+        return
+    variables = ENRICHED_PART_VARIABLES if route.split else ENRICHED_VARIABLES
+    for inner, scalar in node.scalars():
+        try:
+            expression = compile_expression(str(scalar.value), variables)
+        except ExpressionError:
+            continue  # which is told already
+        for reference in expression.references if "lookup(" not in expression.source else ():
+            domain = code_domain(reference, records)
+            if domain in _translated(route.codes, types):
+                yield scalar.place(reference.offset).finding(
+                    f"{spell((*path, 'map', *inner))}: {reference.path} holds canonical codes; "
+                    f'lookup("{domain}", "{route.codes.system}", …) gives those of the target',
+                    warning=True,
+                )
+
+
+def _translated(codes: Codes, types: Sequence[EventType]) -> set[str]:
+    """The domains of the codes that a route translates."""
+    known = {field: domain for entry in types for field, domain in catalogue.code_fields(entry.suffix)}
+    if codes.fields is None:
+        return set(known.values())
+    return {known[field] for field in codes.fields if field in known}
 
 
 def _read(view: View, path: Path, label: str) -> bool:

@@ -16,7 +16,7 @@ from canonical.wire import Reference
 from config.findings import did_you_mean
 from config.part import Part
 
-__all__ = ["Enrichment", "Label", "Record", "Records", "services", "unknown_field"]
+__all__ = ["Enrichment", "Label", "Record", "Records", "code_domain", "services", "unknown_field"]
 
 _LABEL_PATTERN: Final = "^[a-z_][a-z0-9_]*$"
 _LABEL = re.compile(_LABEL_PATTERN)
@@ -109,6 +109,18 @@ def unknown_field(reference: Reference, beside: Sequence[Reference], records: Re
         field = f".?{rest[0]}" if rest else ""
         return f"{label} may be left out; write enrich.?{label}{field} or test it by has(enrich.{label})"
     return _lacking(record.service, rest)
+
+
+def code_domain(reference: Reference, records: Records) -> str:
+    """The domain of the canonical codes that a path ``enrich.…`` gives; empty where it gives none."""
+    variable, *steps = re.findall(r"\[\]|[^.\[\]]+", reference.path)
+    record = records.get(steps[0]) if variable == "enrich" and steps else None
+    schema: Any = services()[record.service] if record is not None else {}
+    for step in steps[1:]:
+        inner = _plain(schema)
+        schema = inner.get("items", {}) if step == "[]" else inner.get("properties", {}).get(step, {})
+    inner = _plain(schema)
+    return str(inner.get("x-codes") or _plain(inner.get("items", {})).get("x-codes") or "")
 
 
 def _is_of(reference: Reference, label: str) -> bool:

@@ -10,7 +10,7 @@ from canonical.errors import ConfigError
 from config.aggregate_check import aggregate_findings
 from config.batch_check import batch_findings
 from config.document import Path, spell
-from config.enrich_check import enrich_findings, records_of
+from config.enrich_check import coded_findings, enrich_findings, records_of
 from config.expression_check import expression_findings, template_findings
 from config.findings import Finding, did_you_mean
 from config.guarantees import falls_short, guarantee
@@ -48,6 +48,7 @@ def route_findings(view: View) -> Iterator[Finding]:
         if route.codes:
             types = [found for entry in route.on for found in _types(entry)]
             yield from code_findings(view, route.codes, types, "routes", name, "codes")
+            yield from coded_findings(view, name, route, types)
 
 
 def type_findings(view: View, name: str, *path: str | int) -> Iterator[Finding]:
