@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, Final
 
@@ -19,10 +19,11 @@ from gateway.projections.services.registry import SERVICES
 from gateway.projections.services.service import Filter, Service
 from router.enrichment import Known, Question
 
-__all__ = ["LEFT_OUT", "ServiceModels", "Told", "keyed"]
+__all__ = ["LEFT_OUT", "Awaited", "ServiceModels", "Told", "keyed"]
 
 LEFT_OUT: Final = ("unresolved", "sources", "links")
 """What the services answer beside a record's fields, and routes do not see."""
+_AWAITED: Final = 10_000
 
 
 def keyed() -> dict[str, Service]:
@@ -115,6 +116,31 @@ def _row(missing: Missing) -> Unresolved:
         value=missing.value,
         plant=missing.plant or "",
     )
+
+
+class Awaited:
+    """Which lanes wait for which documents, so that they need not wait for their next look.
+
+    It is in memory, and bounded: what it does not know, the next look finds.
+    """
+
+    def __init__(self, hurry: Callable[[str, str], None]) -> None:
+        """``hurry`` (route, key): has a lane tried now."""
+        self._hurry = hurry
+        self._lanes: dict[tuple[str, str], set[tuple[str, str]]] = {}
+
+    def waits(self, route: str, question: Question, key: str) -> None:
+        """Notes that the lane of this key waits for a document."""
+        document = question.service, question.key
+        self._lanes.setdefault(document, set()).add((route, key))
+        if len(self._lanes) > _AWAITED:
+            del self._lanes[next(iter(self._lanes))]
+
+    def told(self, touched: Collection[tuple[str, str]]) -> None:
+        """Something was said of these documents: (service, number)."""
+        for document in self._lanes.keys() & touched if self._lanes else ():
+            for route, key in self._lanes.pop(document):
+                self._hurry(route, key)
 
 
 class Told:

@@ -6,6 +6,7 @@ import asyncio
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
+from functools import partial
 
 from msgspec import Struct
 
@@ -17,6 +18,7 @@ from config.model import Deployment
 from deadletter.service import Audit
 from gateway.compile import compile_route, inbound_codes
 from gateway.connections import RunningAdapter
+from gateway.enriching import Awaited
 from gateway.replay.sending import Gone, Outlet
 from router import lanes
 from router.aggregating import TRAITS, AggregateSink
@@ -72,7 +74,7 @@ class Routing:
         what routes enrich from."""
         self._journal, self._adapters, self._observer = journal, adapters, observer
         self._crosswalk, self._audit, self._clock, self._log = crosswalk, audit, clock, log
-        self._models = models
+        self._models, self.awaited = models, Awaited(self._hurry)
         self._dispatcher = Dispatcher(journal, log)
         self._outgoing = Outgoing(journal, clock)
         self._running: dict[str, asyncio.Task[None]] = {}
@@ -124,7 +126,12 @@ class Routing:
             self.run(route, sink, traits, after=cursors[name], share=share)
 
     def _enriching(self, route: Route, sink: Sink, share: Share | None = None) -> Sink:
-        return EnrichSink(sink, route, self._models, self._crosswalk, share)
+        waits = partial(self.awaited.waits, route.name)
+        return EnrichSink(sink, route, self._models, self._crosswalk, share, waits)
+
+    def _hurry(self, route: str, key: str) -> None:
+        if (engine := self.engines.get(route)) is not None:
+            engine.keeper.hurry(key)
 
     def _collecting(self, route: Route, sink: Sink, traits: SinkTraits, share: Share | None) -> AggregateSink:
         assert route.aggregate is not None

@@ -188,6 +188,7 @@ class Hub:
             clock=self.clock,
             log=self.log,
         )
+        self.services.told = self.routing.awaited.told
         await self.crosswalks.sync_files(crosswalk_rows(self.deployment))
         self.ingest.add(self._api_intake())
         await self.ingest.tell_gaps()

@@ -15,7 +15,7 @@ from typing import cast
 from canonical.errors import CrossplantError, TransientError
 from canonical.ports import Accepted, Delivery, Failed, Lookup, NotTried, Sink, SinkOutcome, Unknown
 from router.crosswalk import Crosswalk
-from router.enrichment import Bare, Known, Question, ReadModels
+from router.enrichment import Bare, Known, NotKnown, Question, ReadModels
 from router.ratelimit import Share
 from router.routes import Route
 
@@ -37,7 +37,10 @@ class EnrichSink:
         models: ReadModels,
         crosswalk: Callable[[], Crosswalk],
         share: Share | None = None,
+        waits: Callable[[Question, str], None] = lambda _question, _key: None,
     ) -> None:
+        """``waits`` is told for which record the lane of a key waits."""
+        self._waits = waits
         self._sink, self._route, self._models, self._crosswalk = sink, route, models, crosswalk
         self._share, self._turn, self._ours = share, asyncio.Lock(), asyncio.Event()
         if share is not None:
@@ -115,6 +118,9 @@ class EnrichSink:
             return each
         try:
             return self._route.complete(each, known, self._crosswalk())
+        except NotKnown as error:
+            self._waits(error.question, each.key)
+            return Failed(error)
         except CrossplantError as error:
             return Failed(error)
 

@@ -68,6 +68,10 @@ class NotKnown(TransientError):
     code = "not_known"
     stage = Stage.PROCESSING
 
+    def __init__(self, message: str, question: Question) -> None:
+        super().__init__(message)
+        self.question = question
+
 
 class UnknownCode(Unresolved):
     """A code in a record, of the source that spoke of it; it need not be in the event that waits."""
@@ -134,7 +138,7 @@ class Enrichment(Struct, frozen=True, kw_only=True):
         if not lacks:
             return None if found is None else found.fields
         if self.missing == "retry":
-            raise NotKnown(f"{VARIABLE}.{self.name}: {lacks} yet", context={"enrich": self.name})
+            raise NotKnown(f"{VARIABLE}.{self.name}: {lacks} yet", question)
         if self.missing == "dead_letter":
             raise self._wrong(lacks)
         return None

@@ -482,3 +482,49 @@ async def test_at_a_limit_the_route_and_a_replay_of_it_deliver_everything(
         assert begun.status_code == 202, begun.text
         await eventually(lambda: len(Ledger.got) == 20)
         assert len({key for key, _ in Ledger.got}) == 10
+
+
+SLOW = {"first": "1h", "max": "1h", "give_up_after": "9h"}
+
+
+async def test_what_waits_for_a_document_is_tried_when_something_is_said_of_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    install(monkeypatch)
+    async with opened(tmp_path / "data", **sections(retry=SLOW)) as gate:
+        await gate.record(*(started(n, f"O-{n % 2}") for n in range(6)))
+        await waiting(gate, 6)
+        await gate.record(created(10, "O-1"))
+        await eventually(lambda: len(Ledger.got) == 3)
+        await waiting(gate, 3)
+        assert numbers() == [1, 3, 5]
+        await gate.record(created(11, "O-0", plant="brno"))  # not ours: looked at, and waited on
+
+        async def looked() -> bool:
+            rows = await gate.hub.journal.read(lambda t: t.execute("SELECT max(attempts) FROM lanes"))
+            return [tuple(row) for row in rows] == [(2,)]
+
+        await eventually(looked)
+        await gate.record(created(12, "O-0"))
+        await eventually(lambda: len(Ledger.got) == 6)
+        assert numbers()[3:] == [0, 2, 4]
+
+
+async def test_a_dead_letter_stays_one_whatever_is_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    install(monkeypatch)
+    short = {"first": "10ms", "max": "10ms", "give_up_after": "30ms"}
+    async with opened(tmp_path / "data", **sections(retry=short)) as gate:
+        await gate.record(started(1))
+
+        async def dead() -> bool:
+            return [row[1] for row in await lane_of(gate)] == ["dead"]
+
+        await eventually(dead)
+        [position] = await gate.record(created(2))
+        await gate.hub.services.caught_up(10)
+        await gate.record(created(3, "O-2"), started(4, "O-2"))
+        await eventually(lambda: numbers() == [4])
+        assert await dead()
+        assert gate.hub.services.position >= position

@@ -7,7 +7,7 @@ events were corrected, whichever came first.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -131,8 +131,11 @@ class ServiceFile:
 
     # ── taking events in ─────────────────────────────────────────────────────────────────────────
 
-    def add(self, recorded: Sequence[Recorded], reached: int) -> None:
-        """Takes in what comes after ``position``; ``reached`` is how far that goes. All or nothing."""
+    def add(self, recorded: Sequence[Recorded], reached: int) -> Collection[Family]:
+        """Takes in what comes after ``position``; ``reached`` is how far that goes. All or nothing.
+
+        Returns what was touched: (service, identity).
+        """
         fresh = [item for item in recorded if item.position > self.position]
         corrections = [item for item in fresh if item.event.correctsid]
         voids = self._voids
@@ -152,6 +155,7 @@ class ServiceFile:
             self._set("position", reached)
         self._voids = voids
         self.position = reached
+        return touched.keys()
 
     def _corrected(self, corrections: Sequence[Recorded]) -> set[tuple[str, str]]:
         """Every event that was ever corrected, by (source, id), whether it has come yet or not."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
@@ -68,6 +68,8 @@ class Services:
             batch=_BATCH,
         )
         self._snapshot_every_s = snapshot_every_s
+        self.told: Callable[[Collection[tuple[str, str]]], None] = lambda _: None
+        """Hears, in the loop, of what is in anew: (service, identity)."""
         self._copying = asyncio.Lock()
         self._copies: asyncio.Task[None] | None = None
 
@@ -170,12 +172,13 @@ class Services:
 
     async def add(self, recorded: Sequence[Recorded], reached: int) -> None:
         """For the follower."""
-        await self._in_writer(partial(self._add, recorded, reached))
+        touched = await self._in_writer(partial(self._add, recorded, reached))
+        self.told(touched)
 
-    def _add(self, recorded: Sequence[Recorded], reached: int) -> None:
+    def _add(self, recorded: Sequence[Recorded], reached: int) -> Collection[tuple[str, str]]:
         assert self._file is not None
         try:
-            self._file.add(recorded, reached)
+            return self._file.add(recorded, reached)
         except _DAMAGED as error:
             self._renew(self._generation, str(error))
             raise
