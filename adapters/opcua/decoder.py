@@ -10,8 +10,9 @@ from typing import Any
 import msgspec
 
 from adapters.opcua.config import OpcuaConfig, Tag
+from adapters.opcua.measuring import MEASUREMENT, NO_UNIT, Measuring, Seen
 from adapters.opcua.quality import finite_value, quality
-from adapters.opcua.reading import UNREADABLE, Note, Notification, Reading, decode_body
+from adapters.opcua.reading import UNREADABLE, Note, Reading, Table, decode_kept, reading_of
 from canonical.catalogue import full_name, partition_key
 from canonical.errors import Invalid
 from canonical.event import Event
@@ -20,20 +21,36 @@ from canonical.spec import AdapterContext
 
 __all__ = ["OpcuaDecoder"]
 
-MEASUREMENT = "telemetry.measurement.recorded"
 SOURCE = "telemetry.source.changed"
 STATE = "equipment.state.changed"
-NO_UNIT = "C62"
 _TYPES = {suffix: (full_name(suffix), suffix.partition(".")[0]) for suffix in (MEASUREMENT, SOURCE, STATE)}
-
-Seen = dict[str, int]
-"""Event id → how often within this message."""
 
 States = dict[str, tuple[str, str]]
 """Equipment and tag → (state, since), both as in the last event."""
 
 _states = msgspec.json.Decoder(States)
 _json = msgspec.json.Encoder()
+
+
+class _Told:
+    """What a message has told so far."""
+
+    def __init__(self, state: bytes | None) -> None:
+        self._state = state
+        self._states: States | None = None
+        self.found: list[Event | Invalid] = []
+        self.seen: Seen = {}
+
+    def entered(self) -> States:
+        """The states last known, to be changed."""
+        if self._states is None:
+            self._states = _read_states(self._state)
+        return self._states
+
+    @property
+    def state(self) -> bytes | None:
+        """The decoder's state after this message."""
+        return self._state if self._states is None else _json.encode(self._states)
 
 
 class OpcuaDecoder:
@@ -49,6 +66,7 @@ class OpcuaDecoder:
         self._source, self._plant = context.source, context.plant
         self._tags = {(settings.equipment_of(tag), tag.tag): tag for tag in settings.tags}
         self._keys: dict[str, str] = {}
+        self._measuring = Measuring(self._tags, self._source, self._plant, self._key)
 
     def decode(self, state: bytes | None, raw: RawMessage) -> tuple[bytes | None, Iterable[Event | Invalid]]:
         """One event per value or equipment, faults in their places. Never raises."""
@@ -56,27 +74,36 @@ class OpcuaDecoder:
             why = str(raw.attributes.get("fault", "it cannot be parsed"))
             return state, [_invalid(f"notification {raw.id}: {why}", code="unreadable")]
         try:
-            body = decode_body(raw.body)
+            body = decode_kept(raw.body)
             if isinstance(body, Note):
                 return state, [self._changed(raw, body, path) for path in body.equipment]
-            return self._values(state, raw, body)
+            told = _Told(state)
+            if isinstance(body, Table):
+                self._rows(told, raw, body)
+            else:
+                for reading in body.values:
+                    self._reading(told, raw, reading)
+            return told.state, told.found
         except (msgspec.DecodeError, RecursionError, ValueError, TypeError, OverflowError) as error:
             return state, [_invalid(f"message {raw.id} is not one of ours: {error}", code="unreadable")]
 
-    def _values(
-        self, state: bytes | None, raw: RawMessage, body: Notification
-    ) -> tuple[bytes | None, list[Event | Invalid]]:
-        found: list[Event | Invalid] = []
-        seen: Seen = {}
-        states: States | None = None
-        for reading in body.values:
-            tag = self._tags.get((reading.equipment, reading.tag))
-            if tag is None or tag.states is None or quality(reading.status) == "bad":
-                found.append(self._measured(raw, reading, tag, seen))
-                continue
-            states = _read_states(state) if states is None else states
-            found.extend(self._entered(raw, reading, tag.states, states, seen))
-        return (state if states is None else _json.encode(states)), found
+    def _reading(self, told: _Told, raw: RawMessage, reading: Reading) -> None:
+        """What a reading tells."""
+        tag = self._tags.get((reading.equipment, reading.tag))
+        if tag is None or tag.states is None or quality(reading.status) == "bad":
+            told.found.append(self._measured(raw, reading, tag, told.seen))
+        else:
+            told.found.extend(self._entered(raw, reading, tag.states, told.entered(), told.seen))
+
+    def _rows(self, told: _Told, raw: RawMessage, table: Table) -> None:
+        """What the readings of a table tell; of plain ones the short way."""
+        seen, measures = told.seen, self._measuring.of(table.named())
+        for measure, row in zip(measures, table.rows(), strict=True):
+            event = measure(raw, row, seen)
+            if event is not None:
+                told.found.append(event)
+            else:
+                self._reading(told, raw, reading_of(row))
 
     def _measured(self, raw: RawMessage, reading: Reading, tag: Tag | None, seen: Seen) -> Event | Invalid:
         try:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from functools import lru_cache
 from typing import Any
 
 import msgspec
 from msgspec import Struct, field
 
-from adapters.opcua.builtin import instants
+from adapters.opcua.builtin import instant, instants
 
 __all__ = [
     "CONTENT_TYPE",
@@ -17,9 +19,12 @@ __all__ = [
     "Note",
     "Notification",
     "Reading",
+    "Row",
     "Table",
     "decode_body",
+    "decode_kept",
     "encode_body",
+    "reading_of",
 ]
 
 CONTENT_TYPE = "application/json"
@@ -64,48 +69,75 @@ class Item(Struct, frozen=True, kw_only=True, array_like=True):
     uom: str | None = None
 
 
+Row = tuple[Item, Any, str, int, str | None, int]
+"""One reading of a Table: item, value, type, status, source time as in ``Reading``; and the server's, which
+is rarely wanted, in 100 ns since 1601."""
+
+
+def reading_of(row: Row) -> Reading:
+    """The same with its names."""
+    item, value, kind, status, source_time, server_ticks = row
+    return Reading(
+        node=item.node,
+        tag=item.tag,
+        equipment=item.equipment,
+        value=value,
+        type=kind,
+        status=status,
+        source_time=source_time,
+        server_time=instant(server_ticks),
+        uom=item.uom,
+    )
+
+
 class Table(Struct, frozen=True, kw_only=True, tag_field="kind", tag="table"):
     """A Notification as it is kept: a list for each field of its readings, which is shorter.
 
-    A type or status that all of them have stands alone. Times are 100 ns since 1601, 0 where there is none.
+    ``items`` is a JSON array of Items, mostly that of the message before. A type or status that all readings
+    have stands alone. Times are 100 ns since 1601, 0 where there is none.
     """
 
     session: str
     subscription: int
     sequence: int
-    items: list[Item]
+    items: msgspec.Raw
     values: list[Any]
     type: str | list[str]
     status: int | list[int]
     source_ticks: list[int]
     server_ticks: list[int]
 
+    def named(self) -> tuple[Item, ...]:
+        """Its items; the same object as long as they are the same. Raises msgspec.DecodeError."""
+        return _items(bytes(self.items))
+
+    def rows(self) -> Iterator[Row]:
+        """Reading by reading. Raises ValueError when the lists are not of one length, msgspec.DecodeError."""
+        times = instants(set(self.source_ticks))
+        count = len(self.values)
+        return zip(
+            self.named(),
+            self.values,
+            [self.type] * count if isinstance(self.type, str) else self.type,
+            [self.status] * count if isinstance(self.status, int) else self.status,
+            map(times.__getitem__, self.source_ticks),
+            self.server_ticks,
+            strict=True,
+        )
+
     def notification(self) -> Notification:
-        """The same, reading by reading. Raises ValueError when the lists are not of one length."""
-        times = instants({*self.source_ticks, *self.server_ticks})
-        count = len(self.items)
-        types = [self.type] * count if isinstance(self.type, str) else self.type
-        statuses = [self.status] * count if isinstance(self.status, int) else self.status
-        columns = zip(
-            self.items, self.values, types, statuses, self.source_ticks, self.server_ticks, strict=True
-        )
-        readings = [
-            Reading(
-                node=item.node,
-                tag=item.tag,
-                equipment=item.equipment,
-                value=value,
-                type=kind,
-                status=status,
-                source_time=times[source],
-                server_time=times[server],
-                uom=item.uom,
-            )
-            for item, value, kind, status, source, server in columns
-        ]
+        """The same. Raises as ``rows``."""
         return Notification(
-            session=self.session, subscription=self.subscription, sequence=self.sequence, values=readings
+            session=self.session,
+            subscription=self.subscription,
+            sequence=self.sequence,
+            values=[reading_of(row) for row in self.rows()],
         )
+
+
+@lru_cache(maxsize=64)
+def _items(written: bytes) -> tuple[Item, ...]:
+    return msgspec.json.decode(written, type=tuple[Item, ...])
 
 
 class Gap(Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -141,10 +173,11 @@ def encode_body(body: Notification | Table | Note) -> bytes:
 
 
 def decode_body(body: bytes) -> Notification | Note:
-    """The mirror of ``encode_body``, with a Table as its Notification.
-
-    Raises msgspec.DecodeError, ValueError for lists that do not fit together, RecursionError for hostile
-    depth.
-    """
-    found = _decoder.decode(body)
+    """As ``decode_kept``, with a Table as its Notification. Raises ValueError, too, for one that is none."""
+    found = decode_kept(body)
     return found.notification() if isinstance(found, Table) else found
+
+
+def decode_kept(body: bytes) -> Notification | Table | Note:
+    """The mirror of ``encode_body``. Raises msgspec.DecodeError, or RecursionError for hostile depth."""
+    return _decoder.decode(body)

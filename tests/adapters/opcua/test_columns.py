@@ -5,6 +5,7 @@ from __future__ import annotations
 import struct
 from typing import Any
 
+import msgspec
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -133,10 +134,14 @@ def test_a_body_is_written_as_its_table_is_encoded() -> None:
         session='s"1',
         subscription=5,
         sequence=7,
-        items=[
-            Item(node=TAGS[1][0], tag=TAGS[1][1], equipment=TAGS[1][2], uom="CEL"),
-            Item(node=TAGS[0][0], tag=TAGS[0][1], equipment=TAGS[0][2]),
-        ],
+        items=msgspec.Raw(
+            msgspec.json.encode(
+                [
+                    Item(node=TAGS[1][0], tag=TAGS[1][1], equipment=TAGS[1][2], uom="CEL"),
+                    Item(node=TAGS[0][0], tag=TAGS[0][1], equipment=TAGS[0][2]),
+                ]
+            )
+        ),
         values=[1.5, "x"],
         type=["Double", "String"],
         status=0,

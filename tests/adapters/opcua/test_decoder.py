@@ -1,6 +1,6 @@
 """Raw messages → events: identity, time, quality, states, faults."""
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -203,20 +203,67 @@ def test_rubbish_is_invalid(body: bytes) -> None:
     assert isinstance(found, Invalid)
 
 
-def test_a_table_whose_lists_do_not_fit_together_is_invalid() -> None:
-    table = Table(
-        session="s",
-        subscription=1,
-        sequence=1,
-        items=[Item(node=NODE, tag="speed", equipment=EQUIPMENT)],
-        values=[1.0, 2.0],
-        type="Double",
-        status=0,
-        source_ticks=[1],
-        server_ticks=[1],
-    )
-    _, (found,) = decoder().decode(None, raw(encode_body(table)))
+def table(*readings: Reading, **more: Any) -> RawMessage:
+    """The same readings as ``notification`` has, as a source writes them."""
+    items = [Item(node=one.node, tag=one.tag, equipment=one.equipment, uom=one.uom) for one in readings]
+    fields: dict[str, Any] = {
+        "items": msgspec.Raw(msgspec.json.encode(items)),
+        "values": [one.value for one in readings],
+        "type": [one.type for one in readings],
+        "status": [one.status for one in readings],
+        "source_ticks": [ticks(one.source_time) for one in readings],
+        "server_ticks": [ticks(one.server_time) for one in readings],
+    }
+    return raw(encode_body(Table(session="s", subscription=1, sequence=1, **{**fields, **more})))
+
+
+def ticks(at: str | None) -> int:
+    since = datetime.fromisoformat(at) - datetime(1601, 1, 1, tzinfo=UTC) if at else timedelta()
+    return since // timedelta(microseconds=1) * 10
+
+
+@pytest.mark.parametrize(
+    "more",
+    [{"values": [1.0, 2.0]}, {"type": []}, {"source_ticks": [1, 2]}, {"items": msgspec.Raw(b"[[1]]")}],
+)
+def test_a_table_whose_lists_do_not_fit_together_is_invalid(more: dict[str, Any]) -> None:
+    _, (found,) = decoder().decode(b"kept", table(reading(1.0), **more))
     assert isinstance(found, Invalid)
+
+
+VALUES = st.one_of(
+    st.floats(allow_nan=False, allow_infinity=False),
+    st.integers(-(2**63), 2**64 - 1),
+    st.booleans(),
+    st.sampled_from(
+        [None, "NaN", "text", 0, 2, 7, [1.5, "Infinity"], [[[1]]], {"type_id": "i=1", "body": ""}]
+    ),
+)
+READINGS = st.builds(
+    reading,
+    VALUES,
+    tag=st.sampled_from(["speed", "state", "gone"]),
+    type=st.sampled_from(["Double", "Int32", "String", "ExtensionObject", "Double[]"]),
+    status=st.sampled_from([0, 0, 0x40000000, 0x80000000, 0x480]),
+    source_time=st.sampled_from([AT, LATER, None]),
+    server_time=st.sampled_from([AT, None]),
+    uom=st.sampled_from([None, "CEL"]),
+)
+
+
+@given(st.lists(st.lists(READINGS, max_size=6), max_size=4))
+def test_a_table_tells_what_its_readings_tell(messages: list[list[Reading]]) -> None:
+    one, other = decoder(), decoder()
+    state: bytes | None = None
+    for readings in messages:
+        kept, expected = one.decode(state, notification(*readings))
+        state, found = other.decode(state, table(*readings))
+        assert state == kept
+        assert [_told(each) for each in found] == [_told(each) for each in expected]
+
+
+def _told(found: Event | Invalid) -> Any:
+    return found if isinstance(found, Event) else (found.code, found.message, found.context)
 
 
 def test_an_unreadable_notification_is_invalid() -> None:
