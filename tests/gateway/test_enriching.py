@@ -528,3 +528,45 @@ async def test_a_dead_letter_stays_one_whatever_is_said(
         await eventually(lambda: numbers() == [4])
         assert await dead()
         assert gate.hub.services.position >= position
+
+
+async def test_a_batch_goes_out_without_what_waits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    install(monkeypatch)
+    async with opened(tmp_path / "data", **sections(batch={"size": 10, "within": "50ms"})) as gate:
+        await gate.record(created(1), *(started(2 + n, f"O-{n % 2 + 1}") for n in range(10)))
+        await waiting(gate, 5)
+        together = [body for _, bodies in Ledger.got for body in bodies]
+        assert [(body["n"], body["item"]) for body in together] == [
+            (f"{n:06d}", "A-1") for n in range(2, 12, 2)
+        ]
+        await gate.record(created(20, "O-2", item="late"))
+        await waiting(gate, 0)
+        late = [body for _, bodies in Ledger.got for body in bodies][5:]
+    assert [(body["n"], body["item"]) for body in late] == [(f"{n:06d}", "late") for n in range(3, 12, 2)]
+
+
+async def test_the_lines_of_a_document_each_carry_its_record(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    install(monkeypatch)
+    route = {
+        "on": ["production.order.completed"],
+        "split": "data.lots",
+        "enrich": {"order": {"from": "production-orders", "key": "data.order"}},
+        "map": {"lot": "item", "start": "enrich.order.planned_start"},
+        "to": "erp",
+        "retry": FAST,
+    }
+    done = {"order": "O-1", "item": "A-1", "good": {"value": "5", "uom": "H87"}, "lots": ["L1", "L2"]}
+    done |= {"scrap": {"value": "0", "uom": "H87"}, "completed_at": "2026-03-31T13:00:00Z"}
+    ended = "com.crossplant.production.order.completed.v1"
+    async with opened(tmp_path / "data", **{**sections(), "routes": {"steps": route}}) as gate:
+        await gate.record(event(1, type=ended, partitionkey="O-1", data=done))
+        await waiting(gate, 1)
+        assert got() == []
+        await gate.record(created(2))
+        await eventually(lambda: len(Ledger.got) == 2)
+        await waiting(gate, 0)
+    assert got() == [{"lot": lot, "start": "2026-03-31T10:00:00Z"} for lot in ("L1", "L2")]
+    keys = [key for key, _ in Ledger.got]
+    assert keys[0].removesuffix("-1") == keys[1].removesuffix("-2")
