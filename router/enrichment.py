@@ -122,7 +122,7 @@ class Enrichment(Struct, frozen=True, kw_only=True):
         if not key:
             if self.missing == "omit":
                 return None
-            raise self._wrong(f"{self.key.source} gives no key")
+            raise self._wrong(f"{self.key.source} gives no key", "no_key")
         if self.plant is None:
             return Question(self.service, key, event.plantid)
         return Question(self.service, key, _text(self.plant.evaluate(values)) or None)
@@ -140,7 +140,7 @@ class Enrichment(Struct, frozen=True, kw_only=True):
         if self.missing == "retry":
             raise NotKnown(f"{VARIABLE}.{self.name}: {lacks} yet", question)
         if self.missing == "dead_letter":
-            raise self._wrong(lacks)
+            raise self._wrong(lacks, NotKnown.code)
         return None
 
     def _lacks(self, question: Question, found: Known | None) -> str:
@@ -155,8 +155,8 @@ class Enrichment(Struct, frozen=True, kw_only=True):
         told = f"{question.service} does not know {' and '.join(lacking)} of {question.key!r}{where}"
         return told if lacking else ""
 
-    def _wrong(self, told: str) -> Invalid:
-        return Invalid(f"{VARIABLE}.{self.name}: {told}", code=NotKnown.code, stage=Stage.PROCESSING)
+    def _wrong(self, told: str, code: str) -> Invalid:
+        return Invalid(f"{VARIABLE}.{self.name}: {told}", code=code, stage=Stage.PROCESSING)
 
 
 def enriched(

@@ -130,8 +130,9 @@ def test_a_key_is_text_or_a_whole_number(key: str, asked: str) -> None:
 @pytest.mark.parametrize("key", ["data.?gone", "''", "1.5", "true", "[data.order]"])
 def test_without_a_key_there_is_nothing_to_wait_for(key: str) -> None:
     for missing in ("retry", "dead_letter"):
-        with pytest.raises(Invalid, match=r"enrich\.doc: .* gives no key"):
+        with pytest.raises(Invalid, match=r"enrich\.doc: .* gives no key") as raised:
             enriching(enrich=(enrichment(missing, key),)).deliver(order(1, "o1"), Crosswalk())
+        assert raised.value.code == "no_key"
     left = enriching(enrich=(enrichment("omit", key),)).deliver(order(1, "o1"), Crosswalk())
     assert isinstance(left, Bare)
     assert left.questions == (None,)
