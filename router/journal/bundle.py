@@ -10,7 +10,6 @@ import sys
 from collections import Counter
 from collections.abc import Callable, Sequence
 from hashlib import blake2b, sha256
-from operator import attrgetter
 from typing import Protocol
 from zlib import crc32
 
@@ -35,8 +34,6 @@ Row = tuple[int, int, bytes, bytes, bytes, bytes]
 _MARK = b',"check":"'
 _CHECK = _MARK + b'%08x"}'
 _header = msgspec.json.Decoder(Header)
-_plant, _type, _recorded_at = attrgetter("plantid"), attrgetter("type"), attrgetter("recordedtime")
-_adapter = attrgetter("adapter")
 
 
 class _Hash(Protocol):
@@ -76,16 +73,19 @@ def encode_raws(raws: Sequence[RawMessage | Kept]) -> bytes:
 def header_for(events: Sequence[Event], raws: Sequence[RawMessage]) -> Header:
     """What a bundle of them says of itself."""
     counts: dict[str, dict[str, int]] = {}
-    plants, types = set(map(_plant, events)), set(map(_type, events))
+    plants, types = {event.plantid for event in events}, {event.type for event in events}
     if len(plants) == len(types) == 1:  # as most bundles are
         counts[plants.pop() or "-"] = {types.pop(): len(events)}
     else:
         for (plant, type_), number in Counter([(event.plantid, event.type) for event in events]).items():
             at_plant = counts.setdefault(plant or "-", {})
             at_plant[type_] = at_plant.get(type_, 0) + number
-    moments = set(map(_recorded_at, events))  # few: a batch shares one
+    moments = {event.recordedtime for event in events}  # few: a batch shares one
     oldest = min((moment.timestamp() for moment in moments if moment), default=0.0)
-    adapters = dict(Counter(map(_adapter, raws)))
+    names = {raw.adapter for raw in raws}
+    adapters = (
+        dict.fromkeys(names, len(raws)) if len(names) == 1 else dict(Counter(raw.adapter for raw in raws))
+    )
     return Header(format=FORMAT, counts=counts, adapters=adapters, recorded_at=oldest)
 
 

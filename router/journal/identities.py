@@ -14,9 +14,7 @@ What a transaction's jobs add is held in memory and written once, at its end (``
 
 from __future__ import annotations
 
-import operator
 from collections.abc import Iterator, Sequence
-from itertools import islice
 from typing import NamedTuple
 
 import apsw
@@ -161,7 +159,12 @@ class Identities:
 
     def growing(self, number: int, ids: Sequence[str]) -> bool:
         """Whether each id is beyond the one before it, and all beyond what the source had: all are new."""
-        return ids[0] > self._newest_of(number) and all(map(operator.lt, ids, islice(ids, 1, None)))
+        last = self._newest_of(number)
+        for each in ids:
+            if each <= last:
+                return False
+            last = each
+        return True
 
     def _newest_of(self, number: int) -> str:
         """The greatest id that the source had; empty when it had none."""

@@ -25,7 +25,7 @@ _PRAGMAS = (
     "synchronous = full",  # NORMAL loses acknowledged rows on power loss
     "wal_autocheckpoint = 1000",
     "journal_size_limit = 67108864",  # what a long reader made the log grow to is given back after it
-    "cache_size = -32768",
+    "cache_size = -8192",  # what is appended is not read again: a larger one only makes each page cold
     "foreign_keys = on",
 )
 

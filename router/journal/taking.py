@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import chain
-from operator import attrgetter
 
 from msgspec import Struct
 
@@ -14,9 +12,6 @@ from router.journal import Message
 from router.journal.identities import Identities
 
 __all__ = ["Taken", "take"]
-
-_id, _source, _raw = attrgetter("id"), attrgetter("source"), attrgetter("raw")
-_events, _invalid = attrgetter("events"), attrgetter("invalid")
 
 
 class Taken(Struct, frozen=True, kw_only=True):
@@ -35,19 +30,21 @@ def take(identities: Identities, messages: Sequence[Message], first: int) -> Tak
 
 def _all_new(identities: Identities, messages: Sequence[Message], first: int) -> Taken | None:
     """The usual batch: events of one source with growing ids, and nothing that could not be read."""
-    events = list(chain.from_iterable(map(_events, messages)))
-    if not events or len(set(map(_source, events))) > 1:
+    events = [event for message in messages for event in message.events]
+    if not events or len({event.source for event in events}) > 1:
         return None
-    ids, number = list(map(_id, events)), identities.number(events[0].source)
+    ids, number = [event.id for event in events], identities.number(events[0].source)
     if not identities.growing(number, ids):
         return None
     identities.remember_run(number, ids, payload_hashes(events), first)
-    if set(map(len, map(_events, messages))) == {1} and not any(map(_invalid, messages)):
+    if all([len(message.events) == 1 and not message.invalid for message in messages]):  # noqa: C419 - faster
         outcomes = [
             Outcome(status="accepted", positions=(position,))
             for position in range(first, first + len(events))
         ]
-        return Taken(outcomes=outcomes, first=first, events=events, raws=list(map(_raw, messages)))
+        return Taken(
+            outcomes=outcomes, first=first, events=events, raws=[message.raw for message in messages]
+        )
     outcomes, position = [], first
     for message in messages:
         outcomes.append(_outcome(message, range(position, position + len(message.events)), None, []))
@@ -62,7 +59,7 @@ def _all_new(identities: Identities, messages: Sequence[Message], first: int) ->
 
 def _one_by_one(identities: Identities, messages: Sequence[Message], first: int) -> Taken:
     """Looks up every identity that may have been there."""
-    events = list(chain.from_iterable(map(_events, messages)))
+    events = [event for message in messages for event in message.events]
     keys = [(identities.number(event.source), event.id) for event in events]
     hashes = list(map(hash_number, payload_hashes(events)))
     known = identities.known(keys) if keys else {}

@@ -10,7 +10,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from canonical.event import Event, decode, encode, encode_lines, from_json, new_id, payload_hash, to_json
+from canonical.event import (
+    Event,
+    decode,
+    encode,
+    encode_lines,
+    from_json,
+    new_id,
+    payload_hash,
+    payload_hashes,
+    to_json,
+)
 
 MOMENT = datetime(2026, 3, 31, 10, 0, 0, 250_000, tzinfo=UTC)
 
@@ -116,6 +126,17 @@ def test_the_payload_hash_leaves_out_when_and_by_whom() -> None:
     assert payload_hash(event(time=MOMENT, data=1)) == payload_hash(
         event(id="2", time=MOMENT + later, recordedtime=MOMENT, srcmsgid="m", extensions={"x": 1}, data=1)
     )
+
+
+@given(st.lists(attributes, max_size=4))
+def test_the_hashes_of_a_batch_are_those_of_its_events(several: list[dict[str, Any]]) -> None:
+    events = [Event(**fields) for fields in several]
+    assert payload_hashes(events) == [payload_hash(each) for each in events]
+
+
+def test_json_with_line_breaks_is_hashed_as_one() -> None:
+    events = [event(data=1), event(data=msgspec.Raw(b'{\n"a":\r\n1}')), event(data=3)]
+    assert payload_hashes(events) == [payload_hash(each) for each in events]
 
 
 def test_ids_are_unique_and_sort_by_time() -> None:
