@@ -56,7 +56,7 @@ async def ours(
             "anonymous": True,
             "equipment": "acme/aachen/press-shop/line-1",
             "publishing_interval": f"{INTERVAL_MS}ms",
-            "sampling_interval": f"{INTERVAL_MS}ms",
+            "sampling_interval": "0ms",
             "tags": [
                 {"node": f"nsu=urn:peer:line;s=item-{n + 1:04}", "tag": f"item-{n + 1:04}", "uom": "C62"}
                 for n in range(items)
