@@ -66,6 +66,7 @@ class Identities:
         self._window_s = window_s
         self._sources: dict[str, int] = _numbers(connection)
         self._live: list[str] = []
+        self._epoch = 0
         self._packs: list[Packs] = []
         self._newest: dict[int, str] = {}
         self._runs: list[_Run] = []
@@ -119,16 +120,16 @@ class Identities:
     def rotate(self, now: float) -> None:
         """Makes the tables of the present window; ``forget_old`` removes those older than the ones before."""
         epoch = int(now // self._window_s)
-        wanted = [f"identities_{epoch}", f"identities_{epoch - 1}"]
-        if self._live == wanted:
+        if self._live and epoch == self._epoch:
             return
+        wanted = [f"identities_{epoch}", f"identities_{epoch - 1}"]
         for name in wanted:
             self._connection.execute(
                 f"CREATE TABLE IF NOT EXISTS {name} (source INTEGER NOT NULL, id TEXT NOT NULL, "
                 "hash INTEGER NOT NULL, position INTEGER NOT NULL, PRIMARY KEY (source, id)) WITHOUT ROWID"
             )
         self._packs = [Packs(self._connection, epoch), Packs(self._connection, epoch - 1)]
-        self._live = wanted
+        self._live, self._epoch = wanted, epoch
 
     def forget_old(self, now: float) -> bool:
         """Removes some rows of windows that are over; returns whether none is left.
@@ -245,7 +246,9 @@ class Identities:
                 rows.extend(run.rows())
             else:
                 self._packs[0].add(run.source, run.ids, b"".join(run.hashes), run.first)
-        if rows:  # in one statement, so that the GIL is released once
+        if len(rows) == 1:
+            self._connection.execute(f"INSERT INTO {self._live[0]} VALUES (?, ?, ?, ?)", rows[0])
+        elif rows:  # in one statement, so that the GIL is released once
             self._connection.execute(
                 f"INSERT INTO {self._live[0]} SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3 "
                 "FROM json_each(?)",
