@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import json
 import sqlite3
 from collections.abc import Iterable, Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import Any
 
+from canonical import catalogue
 from tests.hub import HubProcess
 from tests.servers.ports import LOOPBACK
 
-__all__ = ["Fact", "Ledger", "Plant", "at_rest", "body_of", "facts"]
+__all__ = ["Fact", "Ledger", "Plant", "at_rest", "body_of", "facts", "heard"]
 
 Fact = tuple[str, int]
 """(order, n): what a document says. Documents of one order have one key, and ``n`` grows."""
@@ -82,13 +84,16 @@ class Ledger:
         """Whether all of it arrived."""
         return self.keys.keys() >= set(sent)
 
-    def account(self, sent: Sequence[Fact]) -> dict[str, int]:
-        """Counted as Jepsen does. ``other_key``: repeated under another idempotency key than the first."""
+    def account(self, sent: Sequence[Fact], heard: Sequence[Fact] | None = None) -> dict[str, int]:
+        """Counted as Jepsen does. ``other_key``: repeated under another idempotency key than the first.
+
+        ``heard``: the order in which the hub was told, where that need not be that of the numbers.
+        """
         keys = [key for found in self.keys.values() for key in found]
         overtaken = 0
         for order in {order for order, _ in self.order}:
             numbers = [n for each, n in self.order if each == order]
-            overtaken += numbers != sorted(numbers)
+            overtaken += numbers != (sorted(numbers) if heard is None else _first_of(order, heard))
         return {
             "lost": len(set(sent) - self.keys.keys()),
             "unexpected": len(self.keys.keys() - set(sent)),
@@ -96,10 +101,26 @@ class Ledger:
             "overtaken": overtaken,
         }
 
-    def settled(self, sent: Sequence[Fact]) -> None:
+    def settled(self, sent: Sequence[Fact], heard: Sequence[Fact] | None = None) -> None:
         """Nothing lost, nothing invented, nothing overtaken; repeated only under the same key."""
-        found = self.account(sent)
+        found = self.account(sent, heard)
         assert found == {"lost": 0, "unexpected": 0, "other_key": 0, "overtaken": 0}, found
+
+
+def _first_of(order: str, facts: Sequence[Fact]) -> list[int]:
+    return list(dict.fromkeys(n for each, n in facts if each == order))
+
+
+def heard(folder: Path) -> list[Fact]:
+    """The documents in the order in which the hub recorded them."""
+    with closing(sqlite3.connect(f"file:{folder}/data/journal.db?mode=ro", uri=True)) as journal:
+        bundles = journal.execute("SELECT events FROM bundles ORDER BY first").fetchall()
+    events = [json.loads(line) for (lines,) in bundles for line in lines.splitlines()]
+    return [
+        (event["data"]["order"], int(event["data"]["quantity"]["value"]))
+        for event in events
+        if event["type"] == catalogue.full_name("production.order.created")
+    ]
 
 
 def at_rest(folder: Path, *routes: str, dead: int = 0) -> None:

@@ -16,7 +16,7 @@ import yaml
 
 from adapters.conformance.proxy import FaultProxy
 from tests.adapters.amqp.peers import connected, unique
-from tests.faults.rig import FORMAT, ROUTE, Fact, Ledger, Plant, at_rest, body_of, facts
+from tests.faults.rig import FORMAT, ROUTE, Fact, Ledger, Plant, at_rest, body_of, facts, heard
 from tests.servers import RabbitMQ
 from tests.servers.ports import LOOPBACK
 from tests.waiting import eventually
@@ -85,7 +85,9 @@ class Floor:
         assert await self.plant.items("/v1/dead-letters") == []
         await self.plant.stop()
         await complete()  # what may have been repeated
-        arrived.settled(sent)
+        # A queue that comes back may hand out what a dead consumer had behind what follows (RabbitMQ 3.10, in
+        # every third kill or so): the order to be kept is that in which the hub was told.
+        arrived.settled(sent, heard(self.plant.folder))
         at_rest(self.plant.folder, "out")
         assert await self.waiting(self.inbox) == 0
         assert await self.waiting(self.outbox) == 0

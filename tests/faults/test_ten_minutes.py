@@ -92,14 +92,16 @@ async def second(rig: Rig, number: int) -> None:
 
 
 @pytest.mark.timeout(600)
-async def test_an_outage_of_ten_minutes_is_waited_for_in_bounded_memory(tmp_path: Path) -> None:
+async def test_an_outage_of_ten_minutes_is_waited_for_in_bounded_memory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     clock, sink = Clock(), Counting()
+    share = Limit(LIMIT, clock).share()
+    monkeypatch.setattr("router.engine.Breaker", lambda full, **_: Breaker(full, clock, share))
     async with running(tmp_path) as rig:
         policy = Policy(first_s=0.5, max_s=60.0, give_up_after_s=60.0)
         engine = await rig.start(route(policy=policy), sink, SinkTraits(ordered=True, max_batch=BATCH))
-        share = Limit(LIMIT, clock).share()
         share.wake = engine.wake
-        engine.breaker = Breaker(BATCH, clock, share)
         number = 0
         while clock.now_s < AWAY_S:
             await second(rig, number)
