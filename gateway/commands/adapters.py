@@ -18,7 +18,7 @@ _WIDTH = 100
 
 
 def adapters(
-    kind: Annotated[str, typer.Argument(help="A kind of adapter or format.", metavar="[KIND]")] = "",
+    kind: Annotated[str, typer.Argument(help="A kind of adapter or format.", metavar="KIND")] = "",
     *,
     as_json: AsJson = False,
 ) -> None:

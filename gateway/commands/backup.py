@@ -18,9 +18,10 @@ __all__ = ["backup", "restore"]
 
 def backup(
     file: Annotated[Path, typer.Argument(help="The file to write; must not exist yet.", metavar="FILE")],
-    data: Annotated[Path, typer.Option("--data", help="The hub's data folder.", metavar="DIR")] = Path(
-        "data"
-    ),
+    data: Annotated[
+        Path,
+        typer.Option("--data", envvar="CROSSPLANT_DATA", help="The hub's data folder.", metavar="DIR"),
+    ] = Path("data"),
     *,
     as_json: AsJson = False,
 ) -> None:

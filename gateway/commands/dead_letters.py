@@ -16,7 +16,7 @@ dead_letters = typer.Typer(no_args_is_help=True)
 
 Number = Annotated[int, typer.Argument(help="The dead letter's number.", min=1, metavar="NUMBER")]
 Numbers = Annotated[
-    list[int] | None, typer.Argument(help="Numbers of dead letters.", min=1, metavar="[NUMBER]...")
+    list[int] | None, typer.Argument(help="Numbers of dead letters.", min=1, metavar="NUMBER")
 ]
 Group = Annotated[
     str | None, typer.Option(help="All open ones that failed alike: a fingerprint, as the list shows it.")

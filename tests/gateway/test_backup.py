@@ -272,8 +272,10 @@ async def test_a_backup_without_a_running_hub_is_in_the_audit_too(tmp_path: Path
         assert "was not written into the audit: a hub runs on the data folder" in held.err  # it has no socket
     with closing(apsw.Connection(str(hub / "journal.db"))) as journal:
         journal.execute("UPDATE meta SET value = '2' WHERE key = 'schema'")
-    for name in ("a.tar", "b.tar"):
-        made = await asyncio.to_thread(crossplant, "backup", tmp_path / name, "--data", hub)
+    for name in ("a.tar", "b.tar"):  # the folder is the one that `crossplant run` would take
+        made = await asyncio.to_thread(
+            crossplant, "backup", tmp_path / name, env={"CROSSPLANT_DATA": str(hub)}
+        )
         assert (made.code, "audit" in made.err) == (0, False)
     with closing(apsw.Connection(str(hub / "journal.db"))) as journal:  # it was not brought up to date for it
         assert journal.execute("SELECT value FROM meta WHERE key = 'schema'").fetchall() == [("2",)]
