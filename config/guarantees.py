@@ -147,6 +147,6 @@ def _outward(route: Route, adapter: AdapterConfig | None) -> tuple[Level, list[s
 def _taken_whole(route: Route) -> list[str]:
     """What a batch rests on where an answer that tells documents apart counts as all of them."""
     success = getattr(route.to.options, "success", None)
-    if success is None or (success and _PARTLY not in success):
+    if success is None or _PARTLY not in success:
         return []
     return [f"{route.to.adapter} takes a batch as a whole: a 207 counts as all of it (see `success`)"]

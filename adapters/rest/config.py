@@ -344,7 +344,7 @@ class RestTarget(_Options):
         default={}, description="Headers of this route's requests; no secrets."
     )
     success: list[Annotated[int, Field(ge=200, le=499)]] = Field(
-        default=[], description="Status codes that mean it has arrived; default: 200 to 299."
+        default=[], description="Status codes that mean it has arrived; default: 200 to 299, but for 207."
     )
     receipt: str | None = Field(
         None,

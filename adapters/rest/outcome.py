@@ -18,6 +18,7 @@ __all__ = ["judge", "retry_after_s", "unanswered"]
 
 _OUTAGE = frozenset({502, 503, 504})
 _BUSY = frozenset({409, 423, 429})
+_PARTLY = 207
 _LATER = frozenset({408, 425})  # time-out of the request, too early: the server did nothing with it
 _LONGEST_PAUSE_S = 86_400.0
 
@@ -38,11 +39,13 @@ def retry_after_s(value: str | None, now: datetime) -> float | None:
 def judge(
     status: int, headers: Mapping[str, str], body: bytes, *, now: datetime, success: Collection[int] = ()
 ) -> Accepted | Failed:
-    """The outcome of an answered request. ``success`` replaces 200 to 299 when it names any code.
+    """The outcome of an answered request. ``success`` replaces the usual codes when it names any.
 
-    An accepted delivery has no receipt yet. ``body`` is the start of the answer, for the message.
+    These are 200 to 299 but for 207 (RFC 4918, 13), which says of the parts of a request, unread here, that
+    some may have failed. An accepted delivery has no receipt yet. ``body`` is the start of the answer, for
+    the message.
     """
-    if status in success if success else 200 <= status < 300:
+    if status in success if success else 200 <= status < 300 and status != _PARTLY:
         return Accepted()
     return Failed(_error(status, headers, body, now))
 
@@ -60,6 +63,9 @@ def _error(status: int, headers: Mapping[str, str], body: bytes, now: datetime) 
             code=code,
             context=context,
         )
+    if status == _PARTLY:
+        advice = "It may have taken a part. Where it means all of it, name 207 in `success`"
+        return Rejected(f"{answer}. {advice}", code=code, context=context)
     if status in _BUSY | _LATER or status >= 500:
         return TransientError(
             answer,
