@@ -59,9 +59,10 @@ def main() -> None:
         quick=arguments.quick,
         tell=lambda text: print(text, file=sys.stderr, flush=True),
     )
+    measured = report.version_now()
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         results = runner.run(_all(arguments.only or list(BENCHES), options))
-    report.write(results, arguments.out, quick=options.quick)
+    report.write(results, arguments.out, measured, quick=options.quick)
     print(report.table(results))
 
 

@@ -12,12 +12,13 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
+from msgspec import Struct
 
 from bench.chart import chart
 from bench.contest import Result
 from bench.program import ROOT
 
-__all__ = ["table", "write"]
+__all__ = ["Version", "table", "version_now", "write"]
 
 _PACKAGES = (
     "crossplant",
@@ -33,12 +34,25 @@ _PACKAGES = (
 _PROGRAMS = {"mosquitto": ["mosquitto", "-h"], "node": ["node", "--version"]}
 
 
-def write(results: Sequence[Result], folder: Path, *, quick: bool) -> None:
+class Version(Struct, frozen=True, kw_only=True):
+    """What is measured. ``changed``: it is not quite that commit."""
+
+    commit: str
+    changed: bool
+
+
+def version_now() -> Version:
+    """To be asked before anything is measured: files may change while it runs."""
+    changed = bool(_said(["git", "-C", str(ROOT), "status", "--porcelain", "--untracked-files=no"]))
+    return Version(commit=_said(["git", "-C", str(ROOT), "rev-parse", "HEAD"]), changed=changed)
+
+
+def write(results: Sequence[Result], folder: Path, measured: Version, *, quick: bool) -> None:
     """Writes the three files; those of an earlier run are replaced."""
     folder.mkdir(parents=True, exist_ok=True)
     body = {
-        "commit": _said(["git", "-C", str(ROOT), "rev-parse", "HEAD"]),
-        "changed": bool(_said(["git", "-C", str(ROOT), "status", "--porcelain", "--untracked-files=no"])),
+        "commit": measured.commit,
+        "changed": measured.changed,
         "at": datetime.now(UTC).isoformat(timespec="seconds"),
         "quick": quick,
         "machine": machine(),
