@@ -47,6 +47,7 @@ async def untouched(gate: Gate, sink: ScriptedSink | None = None) -> Any:
 
 async def test_refused_message_is_told_to_fail_again_with_its_pointers(gate: Gate) -> None:
     number = await refused(gate)
+    await eventually(lambda: gate.hub.journal.head == 2)  # the hub tells of the letter, then of the exception
     viewer = await gate.client("viewer")
     before = await untouched(gate)
     told = await dry(viewer, number)
