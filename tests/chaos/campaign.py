@@ -167,6 +167,7 @@ class Campaign:
             "unexpected": added["unexpected"],
             "other_key": added["other_key"],
             "overtaken": added["overtaken"],
+            "overtaken_at": plant.erp.ledger.overtakings("erp") + plant.lake.overtakings("lake"),
             "sent": len(plant.sent),
             "delivered": sum(len(ledger.order) for ledger in ledgers),
             "kills": self.kills,

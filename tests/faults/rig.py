@@ -101,6 +101,17 @@ class Ledger:
             "overtaken": overtaken,
         }
 
+    def overtakings(self, system: str) -> list[str]:
+        """Where the order of a key was first left: the documents around that place, of ten keys at most."""
+        found = []
+        for order in dict.fromkeys(order for order, _ in self.order):
+            numbers = [n for each, n in self.order if each == order]
+            at = next((at for at in range(1, len(numbers)) if numbers[at] < numbers[at - 1]), None)
+            if at is not None:
+                around = numbers[max(0, at - 4) : at + 12]
+                found.append(f"{system}, {order}: {', '.join(map(str, around))}")
+        return found[:10]
+
     def settled(self, sent: Sequence[Fact], heard: Sequence[Fact] | None = None) -> None:
         """Nothing lost, nothing invented, nothing overtaken; repeated only under the same key."""
         found = self.account(sent, heard)
