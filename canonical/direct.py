@@ -20,7 +20,7 @@ from msgspec.structs import asdict
 
 from canonical import catalogue
 from canonical.attributes import attribute_text, timestamp
-from canonical.directmany import INT64, Recipe, Subjects, many
+from canonical.directmany import BACKSLASH, INT64, Recipe, Subjects, many
 from canonical.event import Event
 from canonical.expression import Expression
 from canonical.jsontext import exact_float
@@ -41,7 +41,6 @@ class Direct(NamedTuple):
 
 _LONGEST: Final = 16_384
 """Bytes of a document that is read this way; a longer one is no measurement."""
-_BACKSLASH: Final = b"\\"
 _ESCAPED: Final = rb"\u"
 """Odd characters, U+0000 and halves of surrogate pairs among them."""
 _ORDER: Final = ("subject", "id", "correlationid", "time")
@@ -170,7 +169,7 @@ def _one(recipe: Recipe) -> Callable[[bytes, RawMessage, str], Event | None]:
     at_subject, at_id, at_correlation, at_time = (recipe.places[name] for name in _ORDER)
 
     def event(body: bytes, raw: RawMessage, identity: str) -> Event | None:
-        if (len(body) > usual or _BACKSLASH in body or not body.isascii()) and odd(body):
+        if (len(body) > usual or BACKSLASH in body or not body.isascii()) and odd(body):
             return None
         correlation, moment = None, raw.received_at
         try:

@@ -21,12 +21,12 @@ from canonical.event import Event
 from canonical.jsontext import exact_float
 from canonical.ports import RawMessage
 
-__all__ = ["INT64", "Recipe", "Subjects", "many"]
+__all__ = ["BACKSLASH", "INT64", "Recipe", "Subjects", "many"]
 
 INT64: Final = 2**63
 _REMEMBERED: Final = 10_000
 _LONGEST_SUBJECT: Final = 200
-_BACKSLASH: Final = b"\\"
+BACKSLASH: Final = b"\\"
 _NUMBERS: Final = bytes.maketrans(
     bytes(range(256)),
     bytes(48 if code in b"0123456789." else 101 if code in b"eE" else 32 for code in range(256)),
@@ -159,7 +159,7 @@ def _lines(bodies: Sequence[bytes], recipe: Recipe) -> bytes | None:
         return None
     if lines[:1] != b"{" or lines[-1:] != b"}" or not lines.isascii():
         return None
-    if _BACKSLASH in lines:
+    if BACKSLASH in lines:
         return None if any(map(recipe.odd, bodies)) else lines
     if len(max(bodies, key=len)) <= recipe.usual_bytes:
         return lines

@@ -16,7 +16,7 @@ from canonical.errors import CrossplantError, TransientError
 from canonical.ports import Accepted, Delivery, Failed, Lookup, NotTried, Sink, SinkOutcome, Unknown
 from router.crosswalk import Crosswalk
 from router.enrichment import Bare, Known, NotKnown, Question, ReadModels
-from router.ratelimit import Share
+from router.ratelimit import Share, Turn
 from router.routes import Route
 
 __all__ = ["EnrichSink"]
@@ -42,9 +42,7 @@ class EnrichSink:
         """``waits`` is told for which record the lane of a key waits."""
         self._waits = waits
         self._sink, self._route, self._models, self._crosswalk = sink, route, models, crosswalk
-        self._share, self._turn, self._ours = share, asyncio.Lock(), asyncio.Event()
-        if share is not None:
-            share.wake = self._ours.set
+        self._turn = Turn(share, _PATIENCE_S)
 
     async def open(self) -> None:
         """Nothing: who built the sink opens it."""
@@ -75,7 +73,7 @@ class EnrichSink:
     async def _send(self, ready: Sequence[tuple[int, Delivery]], outcomes: dict[int, SinkOutcome]) -> None:
         """As many at once as the limit allows, up to the first that does not arrive."""
         until = asyncio.get_running_loop().time() + _ROUNDS_S
-        while ready and (room := await self._granted(len(ready))):
+        while ready and (room := await self._turn.take(len(ready))):
             now, ready = ready[:room], ready[room:]
             sent = await self._sink.send([made for _, made in now])
             for number, (at, _) in enumerate(now):
@@ -83,21 +81,6 @@ class EnrichSink:
             stopped = any(not isinstance(outcomes[at], Accepted) for at, _ in now)
             if stopped or asyncio.get_running_loop().time() > until:
                 return
-
-    async def _granted(self, most: int) -> int:
-        """How many may go out now; waits for the first, for a while."""
-        if self._share is None:
-            return most
-        try:
-            async with asyncio.timeout(_PATIENCE_S), self._turn:
-                self._ours.clear()
-                while not (room := min(self._share.room(), most)):
-                    await self._ours.wait()
-                    self._ours.clear()
-                self._share.took(room)
-        except TimeoutError:
-            return 0
-        return room
 
     async def lookup(self, delivery: Delivery) -> Accepted | Failed | None:
         """Asks the sink for what would be sent now; Failed when that cannot be made."""

@@ -77,24 +77,25 @@ class Turn:
 
     def __init__(self, share: Share | None, patience_s: float) -> None:
         self._share, self._patience_s = share, patience_s
-        self._ours = asyncio.Event()
+        self._ours, self._one_asks = asyncio.Event(), asyncio.Lock()
         if share is not None:
             share.wake = self._ours.set
 
-    async def take(self) -> bool:
-        """Takes room for one request as soon as there is some; False when there was none for so long."""
+    async def take(self, most: int = 1) -> int:
+        """Takes room for so many requests at most, as soon as there is some; 0 when there was none for so
+        long."""
         if self._share is None:
-            return True
+            return most
         try:
-            async with asyncio.timeout(self._patience_s):
+            async with asyncio.timeout(self._patience_s), self._one_asks:
                 self._ours.clear()
-                while not self._share.room():
+                while not (room := min(self._share.room(), most)):
                     await self._ours.wait()
                     self._ours.clear()
+                self._share.took(room)
         except TimeoutError:
-            return False
-        self._share.took(1)
-        return True
+            return 0
+        return room
 
 
 class Limit:
